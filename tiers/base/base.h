@@ -89,8 +89,8 @@ struct tier__buf {
 void tier__buf_init(struct tier__buf *b, struct tier__base *base);
 void tier__buf_fini(struct tier__buf *b);
 void tier__buf_clear(struct tier__buf *b); /* size 0, memory kept */
-unsigned char *tier__buf_space(struct tier__buf *b,
-                               size_t size); /* room for size more bytes; NULL on failure */
+/* Room for size more bytes, or NULL; the caller fills them and adds to b->size what it used. */
+unsigned char *tier__buf_space(struct tier__buf *b, size_t size);
 void tier__buf_put(struct tier__buf *b, const void *data, size_t size);
 void tier__buf_u8(struct tier__buf *b, uint8_t v);
 void tier__buf_u32(struct tier__buf *b, uint32_t v); /* little endian, as all that goes to disk */

@@ -1,0 +1,162 @@
+/* buf.c - growing buffers and the reader of what they hold. Numbers are little endian on every machine. */
+#include <stdarg.h>
+#include "tiers/base/base.h"
+
+enum { FIRST_CAPACITY = 64 };
+
+void tier__buf_init(struct tier__buf *b, struct tier__base *base)
+{
+    *b = (struct tier__buf){.base = base};
+}
+
+void tier__buf_fini(struct tier__buf *b)
+{
+    tier__free(b->base, b->data);
+    tier__buf_init(b, b->base);
+}
+
+void tier__buf_clear(struct tier__buf *b)
+{
+    b->size = 0;
+    b->failed = false;
+    if (b->data)
+        b->data[0] = 0;
+}
+
+unsigned char *tier__buf_space(struct tier__buf *b, size_t size)
+{
+    size_t need;
+    if (b->failed)
+        return NULL;
+    if (__builtin_add_overflow(b->size, size, &need) || need >= PTRDIFF_MAX) {
+        b->failed = true;
+        return NULL;
+    }
+    need++; /* the 0 byte */
+    if (need > b->capacity) {
+        size_t capacity = b->capacity ? b->capacity + b->capacity / 2 : FIRST_CAPACITY;
+        if (capacity < need)
+            capacity = need;
+        unsigned char *data = tier__resize(b->base, b->data, capacity);
+        if (!data) {
+            b->failed = true;
+            return NULL;
+        }
+        b->data = data;
+        b->capacity = capacity;
+        b->data[b->size] = 0;
+    }
+    b->data[b->size + size] = 0;
+    return b->data + b->size;
+}
+
+void tier__buf_put(struct tier__buf *b, const void *data, size_t size)
+{
+    unsigned char *at = tier__buf_space(b, size);
+    if (!at)
+        return;
+    if (size)
+        memcpy(at, data, size);
+    b->size += size;
+}
+
+void tier__buf_u8(struct tier__buf *b, uint8_t v)
+{
+    tier__buf_put(b, &v, 1);
+}
+
+static void put_little(struct tier__buf *b, uint64_t v, unsigned bytes)
+{
+    unsigned char raw[8];
+    for (unsigned i = 0; i < bytes; i++)
+        raw[i] = (unsigned char)(v >> (8 * i));
+    tier__buf_put(b, raw, bytes);
+}
+
+void tier__buf_u32(struct tier__buf *b, uint32_t v)
+{
+    put_little(b, v, 4);
+}
+
+void tier__buf_u64(struct tier__buf *b, uint64_t v)
+{
+    put_little(b, v, 8);
+}
+
+void tier__buf_bytes(struct tier__buf *b, const void *data, size_t size)
+{
+    if (size > UINT32_MAX) { /* a length that its prefix cannot hold would read back as another */
+        b->failed = true;
+        return;
+    }
+    tier__buf_u32(b, (uint32_t)size);
+    tier__buf_put(b, data, size);
+}
+
+void tier__buf_str(struct tier__buf *b, const char *s)
+{
+    tier__buf_bytes(b, s, s ? strlen(s) : 0);
+}
+
+void tier__buf_printf(struct tier__buf *b, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int size = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    if (size < 0) {
+        b->failed = true;
+        return;
+    }
+    unsigned char *at = tier__buf_space(b, (size_t)size);
+    if (!at)
+        return;
+    va_start(args, format);
+    vsnprintf((char *)at, (size_t)size + 1, format, args);
+    va_end(args);
+    b->size += (size_t)size;
+}
+
+const void *tier__read_raw(struct tier__reader *r, size_t size)
+{
+    if (r->failed || (size_t)(r->end - r->at) < size) {
+        r->failed = true;
+        return NULL;
+    }
+    const void *at = r->at;
+    r->at += size;
+    return at;
+}
+
+static uint64_t read_little(struct tier__reader *r, unsigned bytes)
+{
+    const unsigned char *raw = tier__read_raw(r, bytes);
+    uint64_t v = 0;
+    for (unsigned i = 0; raw && i < bytes; i++)
+        v |= (uint64_t)raw[i] << (8 * i);
+    return v;
+}
+
+uint8_t tier__read_u8(struct tier__reader *r)
+{
+    return (uint8_t)read_little(r, 1);
+}
+
+uint32_t tier__read_u32(struct tier__reader *r)
+{
+    return (uint32_t)read_little(r, 4);
+}
+
+uint64_t tier__read_u64(struct tier__reader *r)
+{
+    return read_little(r, 8);
+}
+
+const void *tier__read_bytes(struct tier__reader *r, size_t *size)
+{
+    *size = tier__read_u32(r);
+    const void *data = tier__read_raw(r, *size);
+    if (!data)
+        *size = 0;
+    return data;
+}

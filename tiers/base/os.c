@@ -1,0 +1,56 @@
+/* os.c - clocks, and what an errno means to a caller. */
+#include <errno.h>
+#include <time.h>
+#include "tiers/base/base.h"
+
+static int64_t nanoseconds(clockid_t clock)
+{
+    struct timespec t = {0};
+    clock_gettime(clock, &t); /* these clocks exist on every Linux: it cannot fail */
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+int64_t tier__now_ms(void)
+{
+    return nanoseconds(CLOCK_REALTIME) / 1000000;
+}
+
+int64_t tier__now_ns(void)
+{
+    /* File systems stamp with the kernel's coarse clock. The fine one runs up to a tick (1-10 ms) ahead, and
+     * an observation stamped by it would seem later than a write that in truth came after. */
+    return nanoseconds(CLOCK_REALTIME_COARSE);
+}
+
+int64_t tier__monotonic_ms(void)
+{
+    return nanoseconds(CLOCK_MONOTONIC) / 1000000;
+}
+
+uint64_t tier__monotonic_us(void)
+{
+    return (uint64_t)nanoseconds(CLOCK_MONOTONIC) / 1000;
+}
+
+int tier__errno_rc(int error)
+{
+    switch (error) {
+    case 0:
+        return TIER_OK;
+    case ENOENT:
+    case ENOTDIR:
+    case ELOOP:
+    case ENAMETOOLONG:
+        return TIER_EABSENT;
+    case EACCES:
+    case EPERM:
+        return TIER_EACCESS;
+    case EISDIR:
+    case ENXIO:
+        return TIER_EKIND;
+    case ENOMEM:
+        return TIER_ENOMEM;
+    default:
+        return TIER_EIO;
+    }
+}
