@@ -11,11 +11,15 @@ CFLAGS ?= -O2 -g
 SAN_CC ?= clang
 
 # Tests and compilation run in parallel without being asked: `make check` alone must end within minutes.
-ifeq (,$(findstring -j,$(MAKEFLAGS)))
+ifeq (0$(findstring -j,$(MAKEFLAGS)),$(MAKELEVEL))
 MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
 endif
 MAKEFLAGS += --no-print-directory
+# Every command is shown with V=1; check, demo and unit show the tests alone, other goals what is being made.
+Q := $(if $(V),,@)
+SAY := $(if $(V)$(filter check demo unit tidy,$(MAKECMDGOALS)),@:,@echo)
 .SUFFIXES:
+.SECONDARY:
 .DELETE_ON_ERROR:
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Werror
@@ -44,8 +48,8 @@ ORACLE_FILES := $(if $(ORACLE_SRC),$(BUILD)/liboracle.a $(if $(wildcard tests/or
 	$(if $(filter tierlint,$(PROGRAMS)),$(BUILD)/tierlint-oracle))
 TEST_FILES := $(addprefix $(BUILD)/tests/,$(UNIT_TESTS) $(CONFORMANCE)) $(addprefix $(BUILD)/examples/,$(EXAMPLES)) $(ORACLE_FILES)
 
-# check and demo find and install what is missing before anything is compiled; a plain make installs nothing.
-DEPS := $(if $(filter check demo unit,$(MAKECMDGOALS)),deps)
+# These goals find and install what is missing before anything is compiled; a plain make installs nothing.
+DEPS := $(if $(filter check demo unit tidy,$(MAKECMDGOALS)),deps)
 
 .PHONY: all lib tests unit check demo tidy sanitize tsan valgrind install uninstall clean help deps FORCE
 all: lib $(PROGRAM_FILES) ## libraries and programs, into build/ (or BUILD=DIR)
@@ -64,25 +68,30 @@ $(BUILD)/sources: CONTENT = $(LIBRARY_SRC) $(ORACLE_SRC)
 $(LIBRARY_OBJ): EXTRA_FLAGS := $(LIBRARY_FLAGS)
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags | $(DEPS)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(BASE_FLAGS) $(CFLAGS) $(EXTRA_FLAGS) -c -o $@ $<
+	$(SAY) CC $<
+	$(Q)$(CC) $(CPPFLAGS) $(BASE_FLAGS) $(CFLAGS) $(EXTRA_FLAGS) -c -o $@ $<
 $(BUILD)/obj-renamed/%.o: %.c $(BUILD)/flags | $(DEPS)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(BASE_FLAGS) $(CFLAGS) -include tests/oracle/rename.h -c -o $@ $<
+	$(SAY) CC $<
+	$(Q)$(CC) $(CPPFLAGS) $(BASE_FLAGS) $(CFLAGS) -include tests/oracle/rename.h -c -o $@ $<
 $(BUILD)/obj/tests/conformance/conformance-oracle.o: tests/conformance/conformance.c $(BUILD)/flags | $(DEPS)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(BASE_FLAGS) $(CFLAGS) -DTEST_ORACLE -c -o $@ $<
+	$(SAY) CC $<
+	$(Q)$(CC) $(CPPFLAGS) $(BASE_FLAGS) $(CFLAGS) -DTEST_ORACLE -c -o $@ $<
 -include $(shell find $(BUILD)/obj $(BUILD)/obj-renamed -name '*.d' 2>/dev/null)
 
 # ---- libraries
 # inih's object goes into the archive with its names made local, so that an embedder links three libraries.
 INI_OBJ := $(filter %/tiers/base/ini.o,$(LIBRARY_OBJ))
 $(BUILD)/obj/ini-merged.o: $(INI_OBJ) tools/build/merge-ini.sh
-	sh tools/build/merge-ini.sh "$(CC)" $(INI_OBJ) $@
+	$(Q)sh tools/build/merge-ini.sh "$(CC)" $(INI_OBJ) $@
 $(STATIC): $(filter-out $(INI_OBJ),$(LIBRARY_OBJ)) $(if $(INI_OBJ),$(BUILD)/obj/ini-merged.o) $(BUILD)/sources
 	@rm -f $@
-	$(AR) rcs $@ $(filter %.o,$^)
+	$(SAY) AR $@
+	$(Q)$(AR) rcs $@ $(filter %.o,$^)
 $(SHARED): $(LIBRARY_OBJ) tools/build/tierkit.map $(BUILD)/sources
-	$(CC) -shared $(CFLAGS) $(LDFLAGS) -Wl,-soname,libtierkit.so.$(SOVERSION) \
+	$(SAY) LD $@
+	$(Q)$(CC) -shared $(CFLAGS) $(LDFLAGS) -Wl,-soname,libtierkit.so.$(SOVERSION) \
 		-Wl,--version-script=tools/build/tierkit.map -Wl,--no-undefined -o $@ $(LIBRARY_OBJ) -linih $(LIBS)
 	@ln -sf libtierkit.so.$(VERSION) $(BUILD)/libtierkit.so.$(SOVERSION)
 	@ln -sf libtierkit.so.$(SOVERSION) $(BUILD)/libtierkit.so
@@ -91,20 +100,24 @@ $(BUILD)/tierkit.pc: tierkit.pc.in Makefile $(BUILD)/flags
 		-e 's|@VERSION@|$(VERSION)|' tierkit.pc.in >$@
 $(BUILD)/liboracle.a: $(ORACLE_OBJ) $(BUILD)/sources
 	@rm -f $@
-	$(AR) rcs $@ $(filter %.o,$^)
+	$(SAY) AR $@
+	$(Q)$(AR) rcs $@ $(filter %.o,$^)
 $(BUILD)/liboracle-renamed.a: $(RENAMED_OBJ) $(BUILD)/sources
 	@rm -f $@
-	$(AR) rcs $@ $(filter %.o,$^)
+	$(SAY) AR $@
+	$(Q)$(AR) rcs $@ $(filter %.o,$^)
 
 # ---- programs
 link = $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^)
 define program
 $(BUILD)/$(1): $(call object,$(sort $(wildcard tools/$(1)/*.c))) $(STATIC)
-	$$(link) $(LIBS)
+	$(SAY) LD $$@
+	$(Q)$$(link) $(LIBS)
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
 $(BUILD)/tierlint-oracle: $(call object,$(sort $(wildcard tools/tierlint/*.c))) $(BUILD)/liboracle.a
-	$(link) $(LIBS)
+	$(SAY) LD $@
+	$(Q)$(link) $(LIBS)
 
 # ---- test programs
 # A comment among a test's first lines, "/* sources: a.c b.c */", names what it needs besides the library
@@ -117,18 +130,22 @@ define unit_test
 $(BUILD)/tests/$(1): $(call object,tests/unit/$(1).c $(filter %.c,$(call sources_of,$(1)))) \
 		$(addprefix $(BUILD)/,$(filter %.a,$(call sources_of,$(1)))) $(STATIC)
 	@mkdir -p $$(@D)
-	$$(link) $(TEST_LIBS)
+	$(SAY) LD $$@
+	$(Q)$$(link) $(TEST_LIBS)
 endef
 $(foreach t,$(UNIT_TESTS),$(eval $(call unit_test,$(t))))
 $(BUILD)/tests/conformance: $(BUILD)/obj/tests/conformance/conformance.o $(STATIC)
 	@mkdir -p $(@D)
-	$(link) $(TEST_LIBS)
+	$(SAY) LD $@
+	$(Q)$(link) $(TEST_LIBS)
 $(BUILD)/tests/conformance-oracle: $(BUILD)/obj/tests/conformance/conformance-oracle.o $(BUILD)/liboracle.a
 	@mkdir -p $(@D)
-	$(link) $(TEST_LIBS)
+	$(SAY) LD $@
+	$(Q)$(link) $(TEST_LIBS)
 $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(STATIC)
 	@mkdir -p $(@D)
-	$(link) $(LIBS)
+	$(SAY) LD $@
+	$(Q)$(link) $(LIBS)
 
 # ---- running tests
 # Each run writes its counts to $(BUILD)/results/NAME and prints one line; the sum decides.
@@ -136,7 +153,7 @@ UNIT_RUNS := $(addprefix run-unit-,$(UNIT_TESTS))
 ALL_RUNS := $(UNIT_RUNS) $(addprefix run-unit-,$(CONFORMANCE)) $(addprefix run-example-,$(EXAMPLES)) \
 	$(addprefix run-shell-,$(SHELL_TESTS))
 .PHONY: $(ALL_RUNS)
-RUN := BUILD=$(BUILD) MAKE="$(MAKE)" CC="$(CC)" sh tools/build/run-test.sh
+RUN := BUILD=$(BUILD) MAKE="$(MAKE)" CC="$(CC)" CFLAGS="$(CFLAGS)" sh tools/build/run-test.sh
 $(filter run-unit-%,$(ALL_RUNS)): run-unit-%: $(BUILD)/tests/%
 	@$(RUN) $* $<
 $(filter run-example-%,$(ALL_RUNS)): run-example-%: $(BUILD)/examples/%
@@ -154,7 +171,7 @@ demo: deps all ## install what is missing, build, show and compare on a real tre
 	@BUILD=$(BUILD) DEMO_DIR="$(DEMO_DIR)" sh tests/demo/demo.sh
 tidy: all ## check layering, third-party headers, exports, format and sizes
 	@sh tools/build/deps.sh tidy
-	@sh tools/build/tidy.sh $(SHARED)
+	@CC="$(CC)" sh tools/build/tidy.sh $(SHARED)
 
 SAN_FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 sanitize: ## unit tests under ASan and UBSan (SAN_CC=clang or gcc)
