@@ -25,8 +25,10 @@ SAY := $(if $(V)$(filter check demo unit tidy,$(MAKECMDGOALS)),@:,@echo)
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Werror
 BASE_FLAGS := -std=gnu11 -D_GNU_SOURCE $(WARNINGS) -Iinclude -I. -MMD -MP
 LIBRARY_FLAGS := -fPIC -fno-semantic-interposition -fvisibility=hidden -include tools/build/visibility.h
-LIBS := -llmdb -lz -lsodium -lpcre2-8 -lpthread
-TEST_LIBS := -lcmocka $(LIBS)
+# inih goes into the archive (merge-ini.sh); only where there is no libinih.a its users link it themselves.
+INIH = $(shell [ -f "$$($(CC) -print-file-name=libinih.a)" ] || echo -linih)
+LIBS = -llmdb -lz -lsodium -lpcre2-8 $(INIH) -lpthread
+TEST_LIBS = -lcmocka $(LIBS)
 
 # ---- what there is
 LIBRARY_SRC := $(sort $(wildcard tiers/base/*.c tiers/*.c coherence/*.c warmers/*.c))
@@ -53,7 +55,7 @@ DEPS := $(if $(filter check demo unit tidy,$(MAKECMDGOALS)),deps)
 
 .PHONY: all lib tests unit check demo tidy sanitize tsan valgrind install uninstall clean help deps FORCE
 all: lib $(PROGRAM_FILES) ## libraries and programs, into build/ (or BUILD=DIR)
-lib: $(STATIC) $(SHARED) $(BUILD)/tierkit.pc
+lib: $(STATIC) $(SHARED)
 tests: all $(TEST_FILES) ## compile every test without running it
 FORCE:
 
@@ -92,12 +94,9 @@ $(STATIC): $(filter-out $(INI_OBJ),$(LIBRARY_OBJ)) $(if $(INI_OBJ),$(BUILD)/obj/
 $(SHARED): $(LIBRARY_OBJ) tools/build/tierkit.map $(BUILD)/sources
 	$(SAY) LD $@
 	$(Q)$(CC) -shared $(CFLAGS) $(LDFLAGS) -Wl,-soname,libtierkit.so.$(SOVERSION) \
-		-Wl,--version-script=tools/build/tierkit.map -Wl,--no-undefined -o $@ $(LIBRARY_OBJ) -linih $(LIBS)
+		-Wl,--version-script=tools/build/tierkit.map -Wl,--no-undefined -o $@ $(LIBRARY_OBJ) $(filter-out $(INIH),-linih) $(LIBS)
 	@ln -sf libtierkit.so.$(VERSION) $(BUILD)/libtierkit.so.$(SOVERSION)
 	@ln -sf libtierkit.so.$(SOVERSION) $(BUILD)/libtierkit.so
-$(BUILD)/tierkit.pc: tierkit.pc.in Makefile $(BUILD)/flags
-	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
-		-e 's|@VERSION@|$(VERSION)|' tierkit.pc.in >$@
 $(BUILD)/liboracle.a: $(ORACLE_OBJ) $(BUILD)/sources
 	@rm -f $@
 	$(SAY) AR $@
@@ -153,7 +152,7 @@ UNIT_RUNS := $(addprefix run-unit-,$(UNIT_TESTS))
 ALL_RUNS := $(UNIT_RUNS) $(addprefix run-unit-,$(CONFORMANCE)) $(addprefix run-example-,$(EXAMPLES)) \
 	$(addprefix run-shell-,$(SHELL_TESTS))
 .PHONY: $(ALL_RUNS)
-RUN := BUILD=$(BUILD) MAKE="$(MAKE)" CC="$(CC)" CFLAGS="$(CFLAGS)" sh tools/build/run-test.sh
+RUN := BUILD=$(BUILD) MAKE="$(MAKE)" CC="$(CC)" CFLAGS="$(CFLAGS)" LDFLAGS="$(LDFLAGS)" sh tools/build/run-test.sh
 $(filter run-unit-%,$(ALL_RUNS)): run-unit-%: $(BUILD)/tests/%
 	@$(RUN) $* $<
 $(filter run-example-%,$(ALL_RUNS)): run-example-%: $(BUILD)/examples/%
@@ -197,7 +196,8 @@ install: all ## into DESTDIR and PREFIX (default /usr/local)
 	install -m 755 $(SHARED) $(DESTDIR)$(LIBDIR)
 	ln -sf libtierkit.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libtierkit.so.$(SOVERSION)
 	ln -sf libtierkit.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/libtierkit.so
-	install -m 644 $(BUILD)/tierkit.pc $(DESTDIR)$(LIBDIR)/pkgconfig
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
+		-e 's|@VERSION@|$(VERSION)|' -e 's|@INIH@|$(INIH)|' tierkit.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/tierkit.pc
 	$(if $(MAN1),install -d $(DESTDIR)$(MANDIR)/man1 && install -m 644 $(MAN1) $(DESTDIR)$(MANDIR)/man1)
 	$(if $(MAN3),install -d $(DESTDIR)$(MANDIR)/man3 && install -m 644 $(MAN3) $(DESTDIR)$(MANDIR)/man3)
 uninstall: ## remove what install put there
