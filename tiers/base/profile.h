@@ -101,7 +101,7 @@ enum tier__key_kind {
 };
 enum { TIER__OFF, TIER__ON }; /* warm.predict and its like */
 enum { TIER__PERSIST_OFF, TIER__PERSIST_AUTO, TIER__PERSIST_ON };
-enum { TIER__SYNC_NONE, TIER__SYNC_RELAXED, TIER__SYNC_FULL };
+enum { TIER__DISK_SYNC_NONE, TIER__DISK_SYNC_RELAXED, TIER__DISK_SYNC_FULL };
 enum { TIER__WATCH_OFF, TIER__WATCH_STREAMS, TIER__WATCH_ON };
 enum { TIER__MONITOR_OFF, TIER__MONITOR_EXIT, TIER__MONITOR_INTERVAL };
 
@@ -137,7 +137,7 @@ struct tier__profile {
     char *dir;
     struct tier__origin dir_origin;
     bool dir_given; /* by argument or $TIERKIT_DIR: where `store.persist = auto` persists */
-    char **files;   /* tierkit.ini files that were read */
+    char *files[3]; /* the tierkit.ini files that were read */
     size_t file_count;
 };
 
@@ -181,7 +181,13 @@ struct tier__key_info {
 };
 const struct tier__key_info *tier__key_info(enum tier__key key); /* static */
 const char *tier__profile_name(enum tier__profile_id id);        /* static */
-/* As a person would write it: "75 MiB", "12 h", "0.80", "1/1000", "auto". Returns buf. */
+/* Reads text as a value of key, in raw form (RATIO in thousandths). False: not such a value, or out of range.
+ */
+bool tier__key_parse(enum tier__key key, const char *text, int64_t *raw);
+/* "a size from 0 to 1024 GiB", "one of off, auto, on": for messages. Returns buf. */
+const char *tier__key_expects(enum tier__key key, char *buf, size_t size);
+/* As a person would write it, and tier__key_parse reads it: "75 MiB", "12 h", "0.80", "1/1000", "auto".
+ * Returns buf. */
 const char *tier__key_format(enum tier__key key, int64_t raw, char *buf,
                              size_t size); /* raw as in defaults */
 const char *tier__profile_format(const struct tier__profile *p, enum tier__key key, char *buf, size_t size);
