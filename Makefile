@@ -161,7 +161,7 @@ $(filter run-shell-%,$(ALL_RUNS)): run-shell-%: all $(TEST_FILES)
 	@$(RUN) tests/$* sh tests/$*/run.sh $(BUILD)$(if $(filter $*,$(PROGRAMS)),/$*)
 
 deps:
-	@CC="$(CC)" sh tools/build/deps.sh build
+	@CC="$(CC)" CPPFLAGS="$(CPPFLAGS)" sh tools/build/deps.sh build
 unit: $(UNIT_RUNS) ## run the unit tests alone
 	@BUILD=$(BUILD) sh tools/build/run-test.sh --sum unit $(UNIT_RUNS)
 check: deps all $(ALL_RUNS) ## install what is missing, build, run every test

@@ -25,7 +25,7 @@ includes() {
     printf 'int main(void) { return 0; }\n'
 }
 has() {
-    includes "$@" | $cc -x c -fsyntax-only - 2>/dev/null
+    includes "$@" | $cc ${CPPFLAGS:-} -x c -fsyntax-only - 2>/dev/null
 }
 
 missing=
