@@ -1,0 +1,423 @@
+/* table.c - the sharded table: find, insert, remove, take, and eviction across shards. */
+#include "tiers/memory_private.h"
+
+static const struct tier__policy *const policies[] = {&tier__policy_s3fifo, &tier__policy_lru,
+                                                      &tier__policy_gdsf};
+
+static struct tier__shard *shard_of(tier__memory *m, const tier_digest *key)
+{
+    return &m->shard[tier__digest_word(key) >> 58]; /* the word's top; its low bits choose the slot */
+}
+_Static_assert(TIER__SHARDS == 64, "shard_of takes six bits");
+
+/* ---- create and destroy */
+
+static const struct tier__policy *policy_named(const char *name)
+{
+    if (!name)
+        return policies[0];
+    for (size_t i = 0; i < sizeof policies / sizeof *policies; i++)
+        if (strcmp(policies[i]->name, name) == 0)
+            return policies[i];
+    return NULL;
+}
+
+/* Every shard's and tier's policy state, in one block that the first of them owns. */
+static bool make_policy_states(tier__memory *m)
+{
+    enum { TIERS = TIER__TIER_MAX - TIER__TIER_MIN + 1 };
+    size_t size = (m->policy->state_size + 63) & ~(size_t)63;
+    char *state = tier__zalloc(&m->own, (size_t)TIERS * TIER__SHARDS, size);
+    if (!state)
+        return false;
+    for (int i = 0; i < TIER__SHARDS; i++)
+        for (int t = TIER__TIER_MIN; t <= TIER__TIER_MAX; t++, state += size)
+            m->shard[i].tier[t].policy = state;
+    return true;
+}
+
+int tier__memory_create(struct tier__base *base, const struct tier__memory_options *o, tier__memory **out)
+{
+    void *raw;
+    *out = NULL;
+    const struct tier__policy *policy = policy_named(o->policy);
+    if (!policy)
+        return TIER_EINVAL;
+    tier__memory *m = tier__alloc_lines(base, sizeof *m, &raw);
+    if (!m)
+        return TIER_ENOMEM;
+    memset(m, 0, sizeof *m);
+    m->raw = raw;
+    m->base = base;
+    m->policy = policy;
+    m->own.user = base->user;
+    m->own.realloc = base->realloc;
+    if (!make_policy_states(m)) {
+        tier__free(base, raw);
+        return TIER_ENOMEM;
+    }
+    atomic_init(&m->alive, 1);
+    for (int t = TIER__TIER_MIN; t <= TIER__TIER_MAX; t++)
+        m->budget[t].limit = o->budget[t];
+    for (int i = 0; i < TIER__POOLS; i++) {
+        pthread_mutex_init(&m->pool[i].lock, NULL);
+        m->pool[i].gauge = base;
+    }
+    for (int i = 0; i < TIER__SHARDS; i++)
+        pthread_mutex_init(&m->shard[i].lock, NULL);
+    *out = m;
+    return TIER_OK;
+}
+
+static void fini_shards(tier__memory *m)
+{
+    for (int i = 0; i < TIER__SHARDS; i++) {
+        struct tier__shard *s = &m->shard[i];
+        for (int t = TIER__TIER_MIN; t <= TIER__TIER_MAX && m->policy->fini; t++)
+            m->policy->fini(&m->own, s->tier[t].policy);
+        tier__free(&m->own, s->slots.slot);
+        pthread_mutex_destroy(&s->lock);
+    }
+    tier__free(&m->own, m->shard[0].tier[TIER__TIER_MIN].policy);
+}
+
+void tier__memory_destroy(tier__memory **pm)
+{
+    tier__memory *m = *pm;
+    *pm = NULL;
+    if (!m)
+        return;
+    tier__memory_clear(m);
+    fini_shards(m);
+    for (int i = 0; i < TIER__POOLS; i++) {
+        pthread_mutex_lock(&m->pool[i].lock);
+        m->pool[i].gauge = NULL;
+        pthread_mutex_unlock(&m->pool[i].lock);
+    }
+    m->base = NULL;
+    tier__memory_forget(m);
+}
+
+void tier__memory_forget(tier__memory *m)
+{
+    if (atomic_fetch_sub_explicit(&m->alive, 1, memory_order_acq_rel) != 1)
+        return;
+    struct tier__base own = m->own;
+    tier__slab_fini(m);
+    tier__free(&own, m->raw);
+}
+
+/* ---- leaving the table; with the shard's lock held */
+
+static void leave_slots(struct tier__shard *s, tier__entry *e)
+{
+    tier__slots_remove(&s->slots, e);
+    s->tier[e->tier].entries--;
+    e->resident = 0;
+}
+
+static void leave(tier__memory *m, struct tier__shard *s, tier__entry *e)
+{
+    m->policy->leave(s->tier[e->tier].policy, e);
+    leave_slots(s, e);
+}
+
+/* ---- eviction */
+
+static bool evict_from(tier__memory *m, struct tier__shard *s, int tier)
+{
+    tier__entry *dead = NULL;
+    pthread_mutex_lock(&s->lock);
+    tier__entry *e = s->tier[tier].entries ? m->policy->victim(&m->own, s->tier[tier].policy) : NULL;
+    if (e) {
+        leave_slots(s, e);
+        s->tier[tier].evicted++;
+        tier__entry_drop(e, &dead);
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (!e)
+        return false;
+    tier__count(m->base, TIER__MEMORY_EVICTED, 1);
+    tier__entry_bury(dead);
+    return true;
+}
+
+/* Evicts one entry of tier, from the shards in turn: together they go round as one clock would, and where a
+ * budget has room for few entries it does not matter which shards those are in. */
+static bool evict(tier__memory *m, int tier)
+{
+    unsigned hand = atomic_fetch_add_explicit(&m->hand, 1, memory_order_relaxed);
+    for (unsigned i = 0; i < TIER__SHARDS; i++)
+        if (evict_from(m, &m->shard[(hand + i) % TIER__SHARDS], tier))
+            return true;
+    return false;
+}
+
+static bool make_room(tier__memory *m, int tier, uint64_t bytes)
+{
+    struct tier__budget *b = &m->budget[tier];
+    if (bytes > b->limit)
+        return false;
+    while (!tier__budget_take(b, bytes))
+        if (!evict(m, tier))
+            return tier__budget_take(b, bytes);
+    return true;
+}
+
+bool tier__memory_reserve(tier__memory *m, int tier, uint64_t bytes)
+{
+    if (!make_room(m, tier, bytes))
+        return false;
+    atomic_fetch_add_explicit(&m->budget[tier].reserved, bytes, memory_order_relaxed);
+    return true;
+}
+
+void tier__memory_release(tier__memory *m, int tier, uint64_t bytes)
+{
+    atomic_fetch_sub_explicit(&m->budget[tier].reserved, bytes, memory_order_relaxed);
+    tier__budget_give(&m->budget[tier], bytes);
+}
+
+/* ---- finding */
+
+static tier__entry *find_pinned(struct tier__shard *s, int tier, const tier_digest *key)
+{
+    tier__entry *e = tier__slots_find(&s->slots, tier, key);
+    return e ? tier__entry_ref(e) : NULL;
+}
+
+static void note_hit(tier__memory *m, struct tier__shard *s, tier__entry *e)
+{
+    s->tier[e->tier].hits++;
+    if (e->uses < UINT8_MAX)
+        e->uses++;
+    if (m->policy->hit)
+        m->policy->hit(s->tier[e->tier].policy, e);
+}
+
+tier__entry *tier__memory_find(tier__memory *m, int tier, const tier_digest *key)
+{
+    struct tier__shard *s = shard_of(m, key);
+    pthread_mutex_lock(&s->lock);
+    tier__entry *e = find_pinned(s, tier, key);
+    if (e)
+        note_hit(m, s, e);
+    else
+        s->tier[tier].misses++;
+    pthread_mutex_unlock(&s->lock);
+    return e;
+}
+
+tier__entry *tier__memory_take(tier__memory *m, int tier, const tier_digest *key)
+{
+    struct tier__shard *s = shard_of(m, key);
+    pthread_mutex_lock(&s->lock);
+    tier__entry *e = tier__slots_find(&s->slots, tier, key);
+    if (e) {
+        note_hit(m, s, e);
+        leave(m, s, e);
+    } else {
+        s->tier[tier].misses++;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return e; /* with the table's reference */
+}
+
+void tier__memory_remove(tier__memory *m, int tier, const tier_digest *key)
+{
+    struct tier__shard *s = shard_of(m, key);
+    tier__entry *dead = NULL;
+    pthread_mutex_lock(&s->lock);
+    tier__entry *e = tier__slots_find(&s->slots, tier, key);
+    if (e) {
+        leave(m, s, e);
+        tier__entry_drop(e, &dead);
+    }
+    pthread_mutex_unlock(&s->lock);
+    tier__entry_bury(dead);
+}
+
+/* ---- inserting */
+
+/* Moves e's bytes into the tier's sum, paying with reserved bytes first, and gives the rest of those back.
+ * false: no room; then e's bytes are overdraft. */
+static bool keep(tier__memory *m, tier__entry *e, uint64_t reserved)
+{
+    struct tier__budget *b = &m->budget[e->tier];
+    uint64_t charge = tier__entry_charge(e);
+    uint64_t was = e->account == TIER__KEPT ? e->charge : 0; /* taken before, and perhaps another size now */
+    uint64_t have = reserved + was;
+    if (e->account == TIER__LENT)
+        atomic_fetch_sub_explicit(&b->overdraft, e->charge, memory_order_relaxed);
+    bool room = charge <= have || make_room(m, e->tier, charge - have);
+    if (reserved)
+        atomic_fetch_sub_explicit(&b->reserved, reserved, memory_order_relaxed);
+    e->charge = charge;
+    if (room) {
+        if (have > charge)
+            tier__budget_give(b, have - charge);
+        tier__count(m->base, TIER__MEMORY_BYTES, charge - was);
+        e->account = TIER__KEPT;
+        return true;
+    }
+    tier__budget_give(b, have);
+    tier__count(m->base, TIER__MEMORY_BYTES, -was);
+    atomic_fetch_add_explicit(&b->overdraft, charge, memory_order_relaxed);
+    tier__count(m->base, TIER__MEMORY_OVERDRAFT, charge);
+    e->account = TIER__LENT;
+    return false;
+}
+
+/* e was kept, but the table could not grow. */
+static void lend_after_all(tier__memory *m, tier__entry *e)
+{
+    struct tier__budget *b = &m->budget[e->tier];
+    tier__budget_give(b, e->charge);
+    tier__count(m->base, TIER__MEMORY_BYTES, -e->charge);
+    atomic_fetch_add_explicit(&b->overdraft, e->charge, memory_order_relaxed);
+    tier__count(m->base, TIER__MEMORY_OVERDRAFT, e->charge);
+    e->account = TIER__LENT;
+}
+
+/* false: out of memory. With the shard's lock held. */
+static bool enter(tier__memory *m, struct tier__shard *s, tier__entry *e)
+{
+    if (!tier__slots_reserve(&m->own, &s->slots) || !m->policy->enter(&m->own, s->tier[e->tier].policy, e))
+        return false;
+    tier__slots_add(&s->slots, tier__entry_ref(e));
+    s->tier[e->tier].entries++;
+    e->resident = 1;
+    return true;
+}
+
+/* Where e's key is taken: the entry to go on with, pinned; e is let go, unless it is exclusive, which nobody
+ * else may see. */
+static tier__entry *yield_to(tier__entry *there, tier__entry *e)
+{
+    if (there == e || e->exclusive) {
+        tier__entry_unref(there);
+        return e;
+    }
+    tier__entry_unref(e);
+    return there;
+}
+
+tier__entry *tier__memory_commit(tier__memory *m, tier__entry *e, uint64_t reserved)
+{
+    struct tier__shard *s = shard_of(m, &e->key);
+    pthread_mutex_lock(&s->lock);
+    tier__entry *there = find_pinned(s, e->tier, &e->key);
+    pthread_mutex_unlock(&s->lock);
+    if (there) { /* known before anything is evicted for it */
+        if (reserved)
+            tier__memory_release(m, e->tier, reserved);
+        return yield_to(there, e);
+    }
+    if (!keep(m, e, reserved))
+        return e;
+    pthread_mutex_lock(&s->lock);
+    there = find_pinned(s, e->tier, &e->key);
+    bool entered = there || enter(m, s, e);
+    pthread_mutex_unlock(&s->lock);
+    if (there)
+        return yield_to(there, e);
+    if (!entered)
+        lend_after_all(m, e);
+    return e;
+}
+
+tier__entry *tier__memory_insert(tier__memory *m, tier__entry *e)
+{
+    return tier__memory_commit(m, e, 0);
+}
+
+/* ---- sweeping and counting */
+
+static void sweep(tier__memory *m, const void *owner)
+{
+    for (int i = 0; i < TIER__SHARDS; i++) {
+        struct tier__shard *s = &m->shard[i];
+        tier__entry *dead = NULL;
+        pthread_mutex_lock(&s->lock);
+        for (uint32_t at = 0; at < s->slots.capacity;) {
+            tier__entry *e = tier__slots_at(&s->slots, at);
+            if (e && (!owner || atomic_load_explicit(&e->owner, memory_order_relaxed) == owner)) {
+                leave(m, s, e); /* what follows may move back to this slot: look again */
+                tier__entry_drop(e, &dead);
+            } else {
+                at++;
+            }
+        }
+        pthread_mutex_unlock(&s->lock);
+        tier__entry_bury(dead);
+    }
+}
+
+void tier__memory_clear(tier__memory *m)
+{
+    sweep(m, NULL);
+}
+
+struct owned {
+    const void *owner;
+    uint64_t alive;
+};
+
+static void count_owned(void *user, tier__entry *e)
+{
+    struct owned *o = user;
+    o->alive += atomic_load_explicit(&e->owner, memory_order_relaxed) == o->owner;
+}
+
+uint64_t tier__memory_drop_owner(tier__memory *m, const void *owner)
+{
+    struct owned o = {.owner = owner};
+    if (!owner)
+        return 0;
+    sweep(m, owner);
+    tier__slab_each(m, count_owned, &o);
+    return o.alive;
+}
+
+static void count_references(void *user, tier__entry *e)
+{
+    *(uint64_t *)user += atomic_load_explicit(&e->refs, memory_order_relaxed);
+}
+
+static uint64_t sum_tier(const tier__memory *cm, int tier, struct tier__memory_stats *out)
+{
+    tier__memory *m = (tier__memory *)cm; /* a mutex is locked: the contents do not change */
+    for (int i = 0; i < TIER__SHARDS; i++) {
+        struct tier__shard *s = &m->shard[i];
+        pthread_mutex_lock(&s->lock);
+        out->entries += s->tier[tier].entries;
+        out->hits += s->tier[tier].hits;
+        out->misses += s->tier[tier].misses;
+        out->evicted += s->tier[tier].evicted;
+        pthread_mutex_unlock(&s->lock);
+    }
+    return out->entries;
+}
+
+uint64_t tier__memory_live(const tier__memory *m)
+{
+    uint64_t references = 0;
+    uint64_t inside = atomic_load_explicit(&m->holds, memory_order_relaxed);
+    for (int t = TIER__TIER_MIN; t <= TIER__TIER_MAX; t++) {
+        struct tier__memory_stats s = {0};
+        inside += sum_tier(m, t, &s);
+    }
+    tier__slab_each((tier__memory *)m, count_references, &references);
+    return references > inside ? references - inside : 0; /* the parts are not seen at one instant */
+}
+
+void tier__memory_stats(const tier__memory *m, int tier, struct tier__memory_stats *out)
+{
+    const struct tier__budget *b = &m->budget[tier];
+    *out = (struct tier__memory_stats){.budget = b->limit};
+    sum_tier(m, tier, out);
+    out->reserved = atomic_load_explicit(&b->reserved, memory_order_relaxed);
+    out->overdraft = atomic_load_explicit(&b->overdraft, memory_order_relaxed);
+    uint64_t used = atomic_load_explicit(&b->used, memory_order_relaxed);
+    out->bytes = used > out->reserved ? used - out->reserved : 0;
+}
