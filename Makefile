@@ -87,10 +87,11 @@ $(BUILD)/obj/tests/conformance/conformance-oracle.o: tests/conformance/conforman
 INI_OBJ := $(filter %/tiers/base/ini.o,$(LIBRARY_OBJ))
 $(BUILD)/obj/ini-merged.o: $(INI_OBJ) tools/build/merge-ini.sh
 	$(Q)sh tools/build/merge-ini.sh "$(CC)" $(INI_OBJ) $@
+# "q", as two rooms may have a source of one name, and "r" would keep the last alone.
 $(STATIC): $(filter-out $(INI_OBJ),$(LIBRARY_OBJ)) $(if $(INI_OBJ),$(BUILD)/obj/ini-merged.o) $(BUILD)/sources
 	@rm -f $@
 	$(SAY) AR $@
-	$(Q)$(AR) rcs $@ $(filter %.o,$^)
+	$(Q)$(AR) qcs $@ $(filter %.o,$^)
 $(SHARED): $(LIBRARY_OBJ) tools/build/tierkit.map $(BUILD)/sources
 	$(SAY) LD $@
 	$(Q)$(CC) -shared $(CFLAGS) $(LDFLAGS) -Wl,-soname,libtierkit.so.$(SOVERSION) \
@@ -100,11 +101,11 @@ $(SHARED): $(LIBRARY_OBJ) tools/build/tierkit.map $(BUILD)/sources
 $(BUILD)/liboracle.a: $(ORACLE_OBJ) $(BUILD)/sources
 	@rm -f $@
 	$(SAY) AR $@
-	$(Q)$(AR) rcs $@ $(filter %.o,$^)
+	$(Q)$(AR) qcs $@ $(filter %.o,$^)
 $(BUILD)/liboracle-renamed.a: $(RENAMED_OBJ) $(BUILD)/sources
 	@rm -f $@
 	$(SAY) AR $@
-	$(Q)$(AR) rcs $@ $(filter %.o,$^)
+	$(Q)$(AR) qcs $@ $(filter %.o,$^)
 
 # ---- programs
 link = $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^)
