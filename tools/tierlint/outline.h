@@ -100,8 +100,9 @@ enum {
     OL_FRIEND = 1 << 8,
     OL_VIRTUAL = 1 << 9,  /* virtual, override or final */
     OL_SPECIAL = 1 << 10, /* constructor, destructor, operator, conversion, deduction guide */
-    OL_LIVE = 1 << 11,    /* kept alive by an attribute: constructor, destructor, used, unused, maybe_unused,
-                             alias,    ifunc, section, weak, cleanup, interrupt, dllexport, visibility("default") */
+    OL_LIVE =
+        1 << 11, /* kept alive by an attribute: constructor, destructor, used, unused, maybe_unused,
+                    alias,    ifunc, section, weak, cleanup, interrupt, dllexport, visibility("default") */
     OL_TYPEDEF_TAG = 1 << 12, /* a struct, union or enum named only by the typedef that holds it: its name is
                                  the typedef's */
     OL_FUNCTION_LIKE = 1 << 13, /* macro with parameters */
@@ -122,7 +123,7 @@ typedef struct ol_decl {
     uint32_t name;  /* qualified: a::b::c */
     uint32_t base;  /* last component: c */
     uint32_t sig;   /* function: "int(char*,...)"; variable, field, typedef: "char*[]"; macro: "(a,b) text" or
-                       " text"; enumerator: "= text" or ""; class: ": bases"; parameter names, comments, blanks
+                       " text"; enumerator: "=text" or ""; class: ":bases"; parameter names, comments, blanks
                        and storage words gone. Compare with ol_sig_agree */
     uint32_t scope; /* enclosing namespace, type or (for enumerators) enum; always a smaller index */
     uint32_t cond;  /* innermost enclosing branch at its start */
@@ -201,7 +202,9 @@ enum {
     OL_FILE_CXX = 2,             /* holds what only C++ has, outside #ifdef __cplusplus */
     OL_FILE_USING_NAMESPACE = 4, /* using namespace at file or namespace level */
     OL_FILE_NO_FUNCTIONS = 8,    /* declares nothing: only includes and preprocessor lines */
-    OL_FILE_SUPPRESS_ALL = 16    /* tierlint: ignore-file */
+    OL_FILE_SUPPRESS_ALL = 16,   /* tierlint: ignore-file */
+    OL_FILE_PRIVATE = 32         /* a conditional #error stands before all code: only for other headers to
+                                    include, or not for every platform */
 };
 enum { OL_WHOLE = 1, OL_FACE, OL_FRAGMENT, OL_NAMES };
 
