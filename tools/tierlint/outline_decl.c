@@ -157,6 +157,8 @@ static uint32_t tag_name(ol_builder *b, ol_frame *f, uint32_t i, uint32_t *name,
         i = next;
         if (final)
             break;
+        if (ol__looks_macro(b, k) && !ol__looks_macro(b, *name))
+            continue; /* class X FINAL : */
         *name = k;
         *name_last = last;
     }
@@ -424,6 +426,22 @@ static void semicolon(ol_builder *b, ol_frame *f, uint32_t i)
     }
 }
 
+/* The ',' or ';' that ends an initialiser; a<b, c> is no end in C++. */
+static uint32_t initialiser_end(const ol_builder *b, const ol_frame *f, uint32_t i)
+{
+    for (; i < f->end; i++) {
+        if (ol__is(b, i, ',') || ol__is(b, i, ';'))
+            return i;
+        if (ol__is(b, i, '(') || ol__is(b, i, '[') || ol__is(b, i, '{'))
+            i = ol__partner(b, f, i);
+        else if (b->cxx && ol__is(b, i, '<') && ol__word(b, i - 1)) {
+            uint32_t e = ol__angle_end(b, i, f->end);
+            i = e > i ? e - 1 : i;
+        }
+    }
+    return f->end;
+}
+
 static void punct_item(ol_builder *b, ol_frame *f, uint32_t i)
 {
     unsigned c = OL_TOKS(b)[i].code;
@@ -441,7 +459,7 @@ static void punct_item(ol_builder *b, ol_frame *f, uint32_t i)
         return;
     }
     if (c == '=') {
-        last = ol__skip_to(b, f, i + 1, ",;");
+        last = initialiser_end(b, f, i + 1);
         add_item(b, OL_I_INIT, i, last - 1);
         f->at = last;
         return;
@@ -486,10 +504,11 @@ void ol__continue_head(ol_builder *b)
         if (!f->in_head)
             return;
         if (f->at >= f->end) {
-            if (b->items.n > f->head.items) { /* "MACRO(x)" or worse before the closing brace */
-                if (f->head.lost == OL_NONE)
-                    f->head.lost = f->end - 1;
-            }
+            bool words = true; /* macro words alone, such as __END_DECLS, are no declaration and no puzzle */
+            for (uint32_t i = f->head.items; i < b->items.n; i++)
+                words = words && ((ol_item *)b->items.v)[i].kind == OL_I_WORD;
+            if (f->head.lost == OL_NONE && (!words || b->items.n > f->head.items + 1))
+                f->head.lost = f->end - 1;
             ol__finish_head(b, f, f->end, OL_NONE);
             return;
         }

@@ -40,7 +40,7 @@ static bool inside_group(const ol_builder *b, const ol_item *g, bool params_foll
 {
     const lex_token *t = OL_TOKS(b);
     uint32_t i = g->tok + 1, end = g->last;
-    bool star = false;
+    bool star = false, hidden = false; /* hidden: by a macro word that may hold a star */
     for (; i < end; i++) {
         if (t[i].kind == LEX_PUNCT) {
             if (t[i].code == '*' || t[i].code == '&' || t[i].code == '^' || t[i].code == LEX_ANDAND)
@@ -56,6 +56,8 @@ static bool inside_group(const ol_builder *b, const ol_item *g, bool params_foll
             return false;
         } else if (t[i + 1].kind == LEX_PUNCT && t[i + 1].code != '*' && t[i + 1].code != LEX_SCOPE) {
             break;
+        } else if (ol__word(b, i + 1)) {
+            hidden = ol__looks_macro(b, i);
         }
     }
     if (i >= end)
@@ -68,6 +70,8 @@ static bool inside_group(const ol_builder *b, const ol_item *g, bool params_foll
         out->params = i + 1;
     } else if (next != ')' && next != '[') {
         return false;
+    } else if (!star && hidden && params_follow) {
+        out->flags |= OL_UNKNOWN_WORDS | OL_UNCERTAIN;
     } else if (!star && params_follow) {
         out->kind = OL_FUNCTION;
     } else if (!star) {
@@ -87,7 +91,12 @@ static bool no_parameters(const ol_builder *b, uint32_t open)
             return true;
         if (t[i].kind == LEX_PUNCT) {
             unsigned c = t[i].code;
-            if (start && (c == ',' || c == '{' || c == '-' || c == '!' || c == '&' || c == '*'))
+            if (c == '<' && b->cxx && ol__angle_end(b, i, end) > i) {
+                i = ol__angle_end(b, i, end) - 1;
+                start = false;
+                continue;
+            }
+            if (start && (c == ',' || c == '(' || c == '{' || c == '-' || c == '!' || c == '&' || c == '*'))
                 return true;
             if (c == LEX_ARROW || c == '.' || c == '+' || c == '/' || c == ';')
                 return true;
@@ -208,6 +217,15 @@ static bool word_and_paren(const ol_builder *b, const ol_frame *f, uint32_t *i, 
             s->words++;
             return false;
         }
+        bool macro_type = !s->type && !s->star && ol__looks_macro(b, w->tok) && after == OL_I_WORD &&
+                          !ol__looks_macro(b, item(b, *i + 2)->tok) && kind_at(b, *i + 3, to) == OL_I_PAREN;
+        if (macro_type || (after == OL_I_STAR && ol__is(b, item(b, *i + 2)->tok, '*') &&
+                           !s->star)) { /* LIST_OF(x) *name() */
+            s->macro = true;
+            out->flags |= OL_UNKNOWN_WORDS | OL_UNCERTAIN;
+            ++*i;
+            return false;
+        }
         return function_name(b, *i, to, s->words, s->type || s->macro, out);
     }
     if (is_constructor(b, f, w)) {
@@ -220,7 +238,15 @@ static bool word_and_paren(const ol_builder *b, const ol_frame *f, uint32_t *i, 
         return true;
     }
     uint32_t after = kind_at(b, *i + 2, to);
-    bool star = ol__is(b, p->tok + 1, '*') || ol__is(b, p->tok + 1, '&') || ol__is(b, p->tok + 1, '^');
+    bool star =
+        ol__is(b, p->tok + 1, '*') || ol__is(b, p->tok + 1, '&') || ol__is(b, p->tok + 1, '^') ||
+        (ol__word(b, p->tok + 1) &&
+         (ol__is(b, p->tok + 2, '*') || (ol__is(b, p->tok + 2, LEX_SCOPE) && ol__is(b, p->tok + 3, '*'))));
+    /* type (MACRO name)(...): the macro holds the star */
+    bool hidden = after == OL_I_PAREN && ol__word(b, p->tok + 1) && ol__word(b, p->tok + 2) &&
+                  p->tok + 3 == p->last && ol__looks_macro(b, p->tok + 1);
+    if (hidden)
+        star = true;
     if (star && (after == OL_I_PAREN || after == OL_I_SQUARE)) { /* type (*name)(...) */
         s->words++;
         return false;
@@ -269,6 +295,9 @@ static bool step(const ol_builder *b, const ol_frame *f, uint32_t *i, uint32_t t
         if (next == OL_I_END || next == OL_I_SQUARE || next == OL_I_INIT || next == OL_I_COLON) {
             if (!typed)
                 return nothing(out, next == OL_I_END ? 0 : OL_WHY_SYNTAX);
+            bool body = *i && item(b, *i - 1)->kind == OL_I_TAG && ol__is(b, item(b, *i - 1)->last, '}');
+            if (body && next == OL_I_END && !f->head.is_typedef && ol__looks_macro(b, it->tok))
+                return nothing(out, 0); /* struct { ... } PACKED; */
             out->kind = OL_VARIABLE;
             out->tok = it->tok;
             out->last = it->last;

@@ -155,7 +155,8 @@ static bool lone_macro(const ol_builder *b, const ol_frame *f)
     if (ol__class(b, i + 1) & (LEX_K_STORE | LEX_K_TAG | LEX_K_TYPE | LEX_K_OTHER | LEX_K_QUAL))
         return true;
     return ol__word(b, i + 1) &&
-           (ol__word(b, i + 2) || ol__is(b, i + 2, '*') || (ol__class(b, i + 2) & LEX_K_TYPE));
+           ((ol__is(b, i + 2, '(') && ol__looks_macro(b, i + 1)) || ol__word(b, i + 2) ||
+            ol__is(b, i + 2, '*') || (ol__class(b, i + 2) & LEX_K_TYPE));
 }
 
 /* MACRO(...) alone on its line, without semicolon, before something that begins a declaration. */
@@ -174,7 +175,7 @@ static bool lone_call(const ol_builder *b, const ol_frame *f)
         return true;
     return ol__word(b, next) && next + 1 < f->end &&
            (ol__word(b, next + 1) || ol__is(b, next + 1, '*') ||
-            (ol__is(b, next + 1, '(') && ol__looks_macro(b, i)));
+            (ol__is(b, next + 1, '(') && ol__looks_macro(b, i) && ol__looks_macro(b, next)));
 }
 
 /* public: and the like; also words of macros (signals:, public slots:). */
@@ -225,11 +226,20 @@ static void start_declaration(ol_builder *b, ol_frame *f)
     }
     while (f->at < f->end && macro_line(b, f))
         start = f->at;
+    if (f->at > i && f->at < f->end) { /* public: or ';' behind a macro: start again */
+        kw = ol__kw(b, f->at);
+        if (kw == LEX_PUBLIC || kw == LEX_PRIVATE || kw == LEX_PROTECTED || ol__is(b, f->at, ';'))
+            return;
+    }
     if (f->at >= f->end)
         return;
     i = f->at;
     kw = ol__kw(b, i);
     f->head.start = start;
+    if (kw == LEX_EXTERN && ol__kw(b, i + 1) == LEX_TEMPLATE && i + 1 < f->end) {
+        f->at++; /* an instantiation that stands elsewhere */
+        kw = LEX_TEMPLATE;
+    }
     while (kw == LEX_TEMPLATE) {
         if (!template_prefix(b, f))
             return;

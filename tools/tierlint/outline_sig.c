@@ -113,8 +113,9 @@ static bool is_type_word(const ol_builder *b, uint32_t i, uint32_t e, uint32_t t
     return ol__looks_macro(b, s->named) && s->tag == OL_NONE && ol__word(b, e) && i != e;
 }
 
-/* Reads specifiers from i; returns the first token that is none. */
-static uint32_t gather(const ol_builder *b, uint32_t i, uint32_t to, spec *s)
+/* Reads specifiers from i; returns the first token that is none. specifiers: all words up to to are some, so
+ * that what is no type is a macro. */
+static uint32_t gather(const ol_builder *b, uint32_t i, uint32_t to, bool specifiers, spec *s)
 {
     *s = (spec){.named = OL_NONE, .tag = OL_NONE};
     while (i < to) {
@@ -155,12 +156,15 @@ static uint32_t gather(const ol_builder *b, uint32_t i, uint32_t to, spec *s)
         } else if (ol__word(b, i) || (ol__is(b, i, LEX_SCOPE) && i + 1 < to && ol__word(b, i + 1))) {
             uint32_t e = name_end(b, i, to);
             if (e < to && ol__is(b, e, '(') && !has_type(s) && e + 1 < to && !ol__is(b, e + 1, '*')) {
-                i = skip_group(b, e, to); /* a macro with arguments */
+                s->named = i; /* a macro with arguments stands for a type */
+                s->named_to = i = skip_group(b, e, to);
                 continue;
             }
             bool macro =
                 has_type(s) && s->tag == OL_NONE && ol__looks_macro(b, i) && e < to && ol__word(b, e);
-            if (!macro && !is_type_word(b, i, e, to, s))
+            if (specifiers && has_type(s))
+                macro = s->tag != OL_NONE || s->named == OL_NONE || !ol__looks_macro(b, s->named);
+            else if (!macro && !is_type_word(b, i, e, to, s))
                 return i;
             if (!macro) {
                 s->named = i;
@@ -237,7 +241,7 @@ static bool opens_declarator(const ol_builder *b, uint32_t i, uint32_t to, bool 
 static uint32_t begin_param(ol_builder *b, uint32_t i, uint32_t close)
 {
     spec s;
-    uint32_t e = gather(b, i, close, &s);
+    uint32_t e = gather(b, i, close, false, &s);
     uint32_t k = e < close && ol__word(b, e) ? e + 1 : e; /* over the name */
     bool plain = k >= close || ol__is(b, k, ',') || ol__is(b, k, '=');
     put_spec(b, &s, !plain);
@@ -369,7 +373,7 @@ uint32_t ol__signature(ol_builder *b, uint32_t from, uint32_t to, uint32_t dfrom
         uint32_t e = ol__angle_end(b, from + 1, to);
         from = e == from + 1 ? from : e;
     }
-    gather(b, from, to, &s);
+    gather(b, from, to, true, &s);
     put_spec(b, &s, true);
     declarator(b, over_operator(b, dfrom, dto), dto);
     if (b->sig.n > 4000)

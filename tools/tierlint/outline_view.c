@@ -166,11 +166,12 @@ static uint32_t scopes(view *v, uint32_t innermost)
     v->decl_count = depth;
     for (uint32_t s = innermost; s != OL_NONE; s = o->decls[s].scope) {
         const ol_decl *d = &o->decls[s];
-        v->decls[--depth] = (ol_decl){.kind = d->kind,
-                                      .name = d->name,
-                                      .base = d->base,
-                                      .scope = depth ? depth - 1 : OL_NONE,
-                                      .cond = OL_NONE};
+        depth--;
+        v->decls[depth] = (ol_decl){.kind = d->kind,
+                                    .name = d->name,
+                                    .base = d->base,
+                                    .scope = depth ? depth - 1 : OL_NONE,
+                                    .cond = OL_NONE};
         if (index == OL_NONE)
             index = depth;
     }
