@@ -357,6 +357,10 @@ static void what_tools_read_is_digested_twice(void **state)
     again(w);
     x->rc = 1; /* leaves it alone */
     get_is(w->s, x, "a.c", "tool");
+    again(w);
+    file_is(w->s, "a.c", "written under the tool");
+    put(w, "a.c", "newer"); /* the tool sees this, the view has seen the other */
+    get_fails(w->s, x, "a.c", TIER_ECHANGED);
 }
 
 /* ---- cycles ---- */

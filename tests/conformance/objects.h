@@ -55,13 +55,15 @@ static void equal_files_share_a_path_free_value(void **state)
 /* The content says which call to try; all of them are refused, and returning 0 does not help. */
 static int build_free_reads(tier_session *s, const tier_query *q, tier_out *out, struct context *x)
 {
-    tier_query by_path = {.type = x->type, .path = "a.c"},
+    tier_query by_path = {.type = x->type, .path = "ok"},
                other = {.type = x->other, .args = "x", .args_size = 1};
     tier_stat_info info;
     tier_value v;
     char kind;
 
     switch (*(const char *)q->args) {
+    case 'o': /* reads nothing: asking for it by its path is what is wrong */
+        return 0;
     case '0':
         x->rc = tier_file(s, "a.c", &v);
         break;
@@ -94,10 +96,12 @@ static void path_free_builds_read_no_files(void **state)
 {
     struct world *w = *state;
     struct context *x = path_free(w, "free", build_free_reads);
-    struct context *y = simple(w, "bound", TIER_TREE, build_copy);
+    struct context *y = simple(w, "bound", TIER_TREE, build_args);
 
     x->other = y->type;
     put(w, "a.c", "x");
+    put(w, "ok", "ok");
+    get_is(w->s, x, "ok", "");
     for (char i = '0'; i <= '7'; i++) {
         const char content[2] = {i, 0};
 
