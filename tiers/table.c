@@ -160,7 +160,7 @@ static bool make_room(tier__memory *m, int tier, uint64_t bytes)
         return false;
     while (!tier__budget_take(b, bytes))
         if (!evict(m, tier))
-            return tier__budget_take(b, bytes);
+            return false;
     return true;
 }
 

@@ -1,0 +1,543 @@
+/* test_memory.c - the memory side, one thread: budgets, pins, holds, exclusive entries, ends of life. The
+ * random comparison with a model is test_memory_model.c, threads are test_memory_threads.c. */
+#include <stdarg.h>
+#include <setjmp.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <cmocka.h>
+#include "tiers/memory_private.h"
+
+static int destroyed;
+
+static void count_destroy(void *object, void *user)
+{
+    (void)user;
+    destroyed++;
+    ++*(int *)object;
+}
+
+static tier__memory *memory_of(struct tier__base *base, uint64_t budget, const char *policy)
+{
+    struct tier__memory_options o = {.policy = policy};
+    tier__memory *m;
+    tier__base_init(base, NULL);
+    for (int t = TIER_FILE; t <= TIER_DELTA; t++)
+        o.budget[t] = budget;
+    assert_int_equal(tier__memory_create(base, &o, &m), TIER_OK);
+    destroyed = 0;
+    return m;
+}
+
+static tier_digest key_of(uint64_t n)
+{
+    tier_digest d;
+    tier__digest_of(&n, sizeof n, &d);
+    return d;
+}
+
+/* A key whose shard does not depend on n, so that a policy's order can be told. */
+static tier_digest key_in_one_shard(uint64_t n)
+{
+    tier_digest d = key_of(n);
+    d.byte[7] = 0;
+    return d;
+}
+
+static tier__entry *entry_of(tier__memory *m, int tier, tier_digest key, size_t size)
+{
+    tier__entry *e = tier__entry_new(m, tier, size);
+    assert_non_null(e);
+    e->key = key;
+    if (e->data)
+        memset(e->data, key.byte[0], size);
+    return e;
+}
+
+static void put(tier__memory *m, tier_digest key, size_t size)
+{
+    tier__entry_unref(tier__memory_insert(m, entry_of(m, TIER_FILE, key, size)));
+}
+
+static bool has(tier__memory *m, tier_digest key)
+{
+    tier__entry *e = tier__memory_find(m, TIER_FILE, &key);
+    tier__entry_unref(e);
+    return e != NULL;
+}
+
+static struct tier__memory_stats stats_of(tier__memory *m, int tier)
+{
+    struct tier__memory_stats s;
+    tier__memory_stats(m, tier, &s);
+    return s;
+}
+
+static void fresh_entries_are_as_promised(void **state)
+{
+    (void)state;
+    struct tier__base base;
+    tier__memory *m = memory_of(&base, 1 << 20, NULL);
+    for (size_t size = 0; size < 300; size++) {
+        tier__entry *e = entry_of(m, TIER_TREE, key_of(size), size);
+        assert_int_equal((uintptr_t)e->data % 16, 0);
+        assert_int_equal(((char *)e->data)[size], 0);
+        assert_int_equal(e->size, size);
+        tier__entry_unref(e);
+    }
+    tier__entry *e = tier__entry_new(m, TIER_DELTA, SIZE_MAX);
+    assert_null(e->data);
+    assert_int_equal(e->size, 0);
+    assert_null(e->object);
+    tier__entry_unref(e);
+    assert_null(tier__entry_new(m, TIER_FILE, SIZE_MAX - 1));
+    tier__entry_unref(NULL);
+    assert_int_equal(tier__memory_live(m), 0);
+    tier__memory_destroy(&m);
+    assert_null(m);
+    tier__memory_destroy(&m);
+    struct tier__memory_options bad = {.policy = "fifo?"};
+    assert_int_equal(tier__memory_create(&base, &bad, &m), TIER_EINVAL);
+}
+
+static void *count_blocks(void *user, void *old, size_t size)
+{
+    *(long *)user += (size && !old) - (!size && old);
+    if (size)
+        return realloc(old, size);
+    free(old);
+    return NULL;
+}
+
+static void headers_go_back_to_the_heap(void **state)
+{
+    (void)state;
+    enum { COUNT = 5000 };
+    static tier__entry *e[COUNT];
+    struct tier__memory_options o = {.budget = {0}};
+    struct tier__base base;
+    tier__memory *m;
+    long blocks = 0;
+    tier__base_init(&base, NULL);
+    base.user = &blocks;
+    base.realloc = count_blocks;
+    assert_int_equal(tier__memory_create(&base, &o, &m), TIER_OK);
+    long before = blocks;
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < COUNT; i++)
+            assert_non_null(e[i] = tier__entry_new(m, TIER_TREE, SIZE_MAX));
+        assert_in_range(blocks - before, COUNT / 50, COUNT / 40); /* 42 to a block, and none is lost */
+        for (int i = 0; i < COUNT; i++)
+            tier__entry_unref(e[(i * 7) % COUNT]);
+        assert_in_range(blocks - before, 0, 1);
+    }
+    tier__memory_destroy(&m);
+    assert_int_equal(blocks, 0);
+}
+
+static void tiers_do_not_mix(void **state)
+{
+    (void)state;
+    struct tier__base base;
+    tier__memory *m = memory_of(&base, 1 << 20, NULL);
+    tier_digest key = key_of(1);
+    tier__entry *tree = tier__memory_insert(m, entry_of(m, TIER_TREE, key, 10));
+    assert_null(tier__memory_find(m, TIER_FILE, &key));
+    tier__entry *file = tier__memory_insert(m, entry_of(m, TIER_FILE, key, 10));
+    assert_ptr_not_equal(tree, file);
+    tier__memory_remove(m, TIER_FILE, &key);
+    assert_false(has(m, key));
+    tier__entry *found = tier__memory_find(m, TIER_TREE, &key);
+    assert_ptr_equal(found, tree);
+    tier__entry_unref(found);
+    tier__entry_unref(file);
+    tier__entry_unref(tree);
+    assert_int_equal(stats_of(m, TIER_TREE).hits, 1);
+    assert_int_equal(stats_of(m, TIER_FILE).misses, 2);
+    tier__memory_destroy(&m);
+}
+
+static void the_first_of_two_equal_entries_stays(void **state)
+{
+    (void)state;
+    struct tier__base base;
+    tier__memory *m = memory_of(&base, 1 << 20, NULL);
+    tier_digest key = key_of(1);
+    tier__entry *first = tier__memory_insert(m, entry_of(m, TIER_FILE, key, 10));
+    assert_ptr_equal(tier__memory_insert(m, entry_of(m, TIER_FILE, key, 10)), first);
+    assert_int_equal(atomic_load(&first->refs), 3);
+    assert_ptr_equal(tier__memory_insert(m, first), first); /* once more changes nothing */
+    assert_int_equal(atomic_load(&first->refs), 3);
+    assert_int_equal(stats_of(m, TIER_FILE).entries, 1);
+    assert_int_equal(stats_of(m, TIER_FILE).bytes, first->charge);
+    tier__entry_unref(first);
+    tier__entry_unref(first);
+    tier__memory_destroy(&m);
+}
+
+static void a_budget_for_one_entry_holds_one(void **state)
+{
+    static const char *const policy[] = {"s3fifo", "lru", "gdsf"};
+    (void)state;
+    for (size_t p = 0; p < 3; p++) {
+        struct tier__base base;
+        tier__memory *m = memory_of(&base, tier__memory_charge(1000), policy[p]);
+        for (uint64_t n = 0; n < 500; n++) { /* the one to go is in any of the shards */
+            put(m, key_of(n), 1000);
+            assert_true(has(m, key_of(n)));
+            assert_true(n == 0 || !has(m, key_of(n - 1)));
+            assert_int_equal(stats_of(m, TIER_FILE).bytes, tier__memory_charge(1000));
+            assert_int_equal(atomic_load(&base.metric[TIER__MEMORY_BYTES]), tier__memory_charge(1000));
+        }
+        assert_int_equal(stats_of(m, TIER_FILE).evicted, 499);
+        assert_int_equal(atomic_load(&base.metric[TIER__MEMORY_EVICTED]), 499);
+        tier__memory_destroy(&m);
+        assert_int_equal(atomic_load(&base.metric[TIER__MEMORY_BYTES]), 0);
+    }
+}
+
+static void what_is_larger_than_the_budget_is_lent(void **state)
+{
+    (void)state;
+    struct tier__base base;
+    tier__memory *m = memory_of(&base, tier__memory_charge(1000), NULL);
+    put(m, key_of(1), 1000);
+    tier__entry *big = tier__memory_insert(m, entry_of(m, TIER_FILE, key_of(2), 1016));
+    assert_int_equal(stats_of(m, TIER_FILE).overdraft, tier__memory_charge(1016));
+    assert_int_equal(atomic_load(&base.metric[TIER__MEMORY_OVERDRAFT]), tier__memory_charge(1016));
+    assert_false(has(m, key_of(2)));
+    assert_true(has(m, key_of(1))); /* nothing was evicted for what never could fit */
+    assert_int_equal(((unsigned char *)big->data)[1015], key_of(2).byte[0]);
+    assert_ptr_equal(tier__memory_insert(m, big), big); /* counted once however often it is tried */
+    assert_int_equal(stats_of(m, TIER_FILE).overdraft, tier__memory_charge(1016));
+    tier__entry_unref(big);
+    assert_int_equal(stats_of(m, TIER_FILE).overdraft, 0);
+    tier__entry *heavy = entry_of(m, TIER_FILE, key_of(3), SIZE_MAX);
+    heavy->object_bytes = SIZE_MAX; /* an absurd weight is too large, and no sum wraps */
+    heavy = tier__memory_insert(m, heavy);
+    assert_false(has(m, key_of(3)));
+    tier__entry_unref(heavy);
+    assert_int_equal(stats_of(m, TIER_FILE).overdraft, 0);
+    tier__memory_destroy(&m);
+    m = memory_of(&base, 0, NULL);
+    put(m, key_of(1), 0);
+    assert_false(has(m, key_of(1)));
+    tier__memory_destroy(&m);
+}
+
+static void pins_hold_their_bytes(void **state)
+{
+    static const char *const policy[] = {"s3fifo", "lru", "gdsf"};
+    (void)state;
+    for (size_t p = 0; p < 3; p++) {
+        struct tier__base base;
+        tier__memory *m = memory_of(&base, 2 * tier__memory_charge(100), policy[p]);
+        tier__entry *a = tier__memory_insert(m, entry_of(m, TIER_FILE, key_of(1), 100));
+        tier__entry *b = tier__memory_insert(m, entry_of(m, TIER_FILE, key_of(2), 100));
+        put(m, key_of(3), 100);
+        assert_false(has(m, key_of(3))); /* both pinned: no room */
+        assert_false(tier__memory_reserve(m, TIER_FILE, 1));
+        tier_digest key = key_of(1);
+        tier__memory_remove(m, TIER_FILE, &key);
+        put(m, key_of(3), 100);
+        assert_false(has(m, key_of(3))); /* removed, yet its memory is in use */
+        assert_int_equal(((unsigned char *)a->data)[99], key.byte[0]);
+        tier__entry_unref(a);
+        put(m, key_of(3), 100);
+        assert_true(has(m, key_of(3)));
+        put(m, key_of(4), 100);
+        assert_true(has(m, key_of(2)) && !has(m, key_of(3)) && has(m, key_of(4)));
+        assert_int_equal(tier__memory_live(m), 1);
+        tier__entry_unref(b);
+        assert_int_equal(tier__memory_live(m), 0);
+        tier__memory_destroy(&m);
+    }
+}
+
+static void reservations_are_exact(void **state)
+{
+    (void)state;
+    struct tier__base base;
+    const uint64_t one = tier__memory_charge(100);
+    tier__memory *m = memory_of(&base, 3 * one, NULL);
+    put(m, key_of(1), 100);
+    put(m, key_of(2), 100);
+    assert_true(tier__memory_reserve(m, TIER_FILE, one)); /* what is free */
+    assert_int_equal(stats_of(m, TIER_FILE).entries, 2);
+    assert_true(tier__memory_reserve(m, TIER_FILE, 1)); /* evicts */
+    assert_int_equal(stats_of(m, TIER_FILE).entries, 1);
+    assert_int_equal(stats_of(m, TIER_FILE).reserved, one + 1);
+    assert_false(tier__memory_reserve(m, TIER_FILE, 3 * one));
+    assert_false(tier__memory_reserve(m, TIER_FILE, UINT64_MAX));
+    tier__memory_release(m, TIER_FILE, 1);
+    tier__entry *e = tier__memory_commit(m, entry_of(m, TIER_FILE, key_of(3), 100), one);
+    assert_true(has(m, key_of(3)));
+    assert_int_equal(stats_of(m, TIER_FILE).reserved, 0);
+    assert_int_equal(stats_of(m, TIER_FILE).bytes, one * stats_of(m, TIER_FILE).entries);
+    tier__memory_clear(m);
+    assert_true(tier__memory_reserve(m, TIER_FILE, 2 * one));
+    tier__entry *same = tier__memory_commit(m, e, 2 * one); /* kept already: all of it is given back */
+    assert_ptr_equal(same, e);
+    assert_int_equal(stats_of(m, TIER_FILE).bytes, one);
+    assert_true(tier__memory_reserve(m, TIER_FILE, one));
+    tier__entry_unref(tier__memory_commit(m, entry_of(m, TIER_FILE, key_of(3), 100), one)); /* is there */
+    assert_true(tier__memory_reserve(m, TIER_FILE, one / 2));
+    tier__entry_unref(tier__memory_commit(m, entry_of(m, TIER_FILE, key_of(4), 100), one / 2));
+    assert_true(has(m, key_of(4)));
+    assert_true(tier__memory_reserve(m, TIER_FILE, 1)); /* too little, and no room for the rest */
+    tier__entry_unref(tier__memory_commit(m, entry_of(m, TIER_FILE, key_of(5), 10000), 1));
+    assert_int_equal(stats_of(m, TIER_FILE).reserved, 0);
+    assert_int_equal(stats_of(m, TIER_FILE).overdraft, 0);
+    tier__entry_unref(e);
+    tier__memory_clear(m);
+    assert_int_equal(stats_of(m, TIER_FILE).bytes, 0);
+    tier__memory_destroy(&m);
+}
+
+static void exclusive_entries_go_and_come_back(void **state)
+{
+    (void)state;
+    struct tier__base base;
+    tier__memory *m = memory_of(&base, 4096, NULL);
+    tier_digest key = key_of(1);
+    tier__entry *e = entry_of(m, TIER_FILE, key, 100);
+    e->exclusive = 1;
+    tier__entry_unref(tier__memory_insert(m, e));
+    tier__entry *taken = tier__memory_take(m, TIER_FILE, &key);
+    assert_ptr_equal(taken, e);
+    assert_int_equal(atomic_load(&taken->refs), 1);
+    assert_null(tier__memory_take(m, TIER_FILE, &key));
+    assert_int_equal(stats_of(m, TIER_FILE).bytes, tier__memory_charge(100)); /* stays reserved */
+    tier__entry *second = entry_of(m, TIER_FILE, key, 100);
+    second->exclusive = 1;
+    tier__memory_insert(m, second);
+    assert_ptr_equal(tier__memory_insert(m, taken), taken); /* never somebody else's */
+    tier__entry_unref(taken);
+    taken = tier__memory_take(m, TIER_FILE, &key);
+    assert_ptr_equal(taken, second);
+    tier__entry_unref(second);
+    taken->object_bytes = 1000; /* it grew while it was out */
+    tier__entry_unref(tier__memory_insert(m, taken));
+    assert_int_equal(stats_of(m, TIER_FILE).bytes, tier__memory_charge(100) + 1000);
+    taken = tier__memory_take(m, TIER_FILE, &key);
+    taken->object_bytes = 10;
+    tier__entry_unref(tier__memory_insert(m, taken));
+    assert_int_equal(stats_of(m, TIER_FILE).bytes, tier__memory_charge(100) + 10);
+    taken = tier__memory_take(m, TIER_FILE, &key);
+    taken->object_bytes = 5000; /* beyond the budget: lent until it is freed */
+    tier__memory_insert(m, taken);
+    assert_int_equal(stats_of(m, TIER_FILE).bytes, 0);
+    assert_int_equal(stats_of(m, TIER_FILE).overdraft, tier__memory_charge(100) + 5000);
+    assert_int_equal(atomic_load(&base.metric[TIER__MEMORY_BYTES]), 0);
+    tier__entry_unref(taken);
+    assert_int_equal(stats_of(m, TIER_FILE).overdraft, 0);
+    tier__memory_destroy(&m);
+}
+
+static void holds_keep_alive(void **state)
+{
+    (void)state;
+    struct tier__base base;
+    int objects[20] = {0};
+    tier__memory *m = memory_of(&base, 1 << 20, NULL);
+    tier__entry *top = entry_of(m, TIER_TREE, key_of(100), SIZE_MAX);
+    for (int i = 0; i < 20; i++) {
+        tier__entry *source = entry_of(m, TIER_FILE, key_of((uint64_t)i), 50);
+        source->object = &objects[i];
+        source->destroy = count_destroy;
+        source = tier__memory_insert(m, source);
+        assert_int_equal(tier__entry_hold(top, source), TIER_OK);
+        tier__entry_unref(source);
+    }
+    top = tier__memory_insert(m, top);
+    assert_true(top->charge > tier__memory_charge(0)); /* the list of holds weighs too */
+    assert_int_equal(tier__memory_live(m), 1);
+    tier__entry_unref(top);
+    assert_int_equal(tier__memory_live(m), 0); /* held by entries is not live: a host may close */
+    for (uint64_t i = 0; i < 20; i++) {
+        tier_digest key = key_of(i);
+        tier__memory_remove(m, TIER_FILE, &key);
+    }
+    assert_int_equal(destroyed, 0);
+    assert_int_equal(tier__memory_live(m), 0);
+    tier_digest key = key_of(100);
+    tier__memory_remove(m, TIER_TREE, &key);
+    assert_int_equal(destroyed, 20);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(objects[i], 1);
+    tier__memory_destroy(&m);
+}
+
+static void *drop_long_chain(void *arg)
+{
+    tier__memory *m = arg;
+    tier__entry *e = tier__entry_new(m, TIER_TREE, 8);
+    for (int i = 0; i < 200000; i++) {
+        tier__entry *next = tier__entry_new(m, TIER_TREE, 8);
+        if (!next || tier__entry_hold(next, e) != TIER_OK)
+            return arg;
+        tier__entry_unref(e);
+        e = next;
+    }
+    tier__entry_unref(e); /* a recursion of this depth would need megabytes of stack */
+    return NULL;
+}
+
+static void a_long_chain_of_holds_needs_no_stack(void **state)
+{
+    (void)state;
+    struct tier__base base;
+    tier__memory *m = memory_of(&base, 1 << 20, NULL);
+    pthread_attr_t attr;
+    pthread_t thread;
+    void *failed;
+    pthread_attr_init(&attr);
+    assert_int_equal(pthread_attr_setstacksize(&attr, 256 << 10), 0);
+    assert_int_equal(pthread_create(&thread, &attr, drop_long_chain, m), 0);
+    pthread_join(thread, &failed);
+    pthread_attr_destroy(&attr);
+    assert_null(failed);
+    assert_int_equal(tier__memory_live(m), 0);
+    tier__memory_destroy(&m);
+}
+
+static void owners_leave_at_once(void **state)
+{
+    (void)state;
+    struct tier__base base;
+    int objects[300] = {0}, type_a, type_b;
+    tier__memory *m = memory_of(&base, 1 << 20, NULL);
+    tier__entry *pin = NULL;
+    for (int i = 0; i < 300; i++) {
+        tier__entry *e = entry_of(m, TIER_TREE, key_of((uint64_t)i), SIZE_MAX);
+        e->object = &objects[i];
+        e->destroy = count_destroy;
+        e->owner = i % 2 ? &type_a : &type_b;
+        e = tier__memory_insert(m, e);
+        if (i == 7)
+            pin = e;
+        else
+            tier__entry_unref(e);
+    }
+    tier__entry *out = entry_of(m, TIER_TREE, key_of(1000), SIZE_MAX); /* never in the table */
+    out->owner = &type_a;
+    assert_int_equal(tier__memory_drop_owner(m, &type_a), 2);
+    assert_int_equal(destroyed, 149);
+    assert_int_equal(stats_of(m, TIER_TREE).entries, 150);
+    tier__entry_unref(pin);
+    tier__entry_unref(out);
+    assert_int_equal(tier__memory_drop_owner(m, &type_a), 0);
+    assert_int_equal(tier__memory_drop_owner(m, NULL), 0);
+    assert_int_equal(destroyed, 150);
+    tier__memory_clear(m);
+    assert_int_equal(destroyed, 300);
+    for (int i = 0; i < 300; i++)
+        assert_int_equal(objects[i], 1);
+    tier__memory_destroy(&m);
+}
+
+static void pins_outlive_the_memory(void **state)
+{
+    (void)state;
+    struct tier__base *base = malloc(sizeof *base);
+    int objects[3] = {0};
+    tier__memory *m = memory_of(base, 1 << 20, NULL);
+    tier__entry *e[3];
+    for (int i = 0; i < 3; i++) {
+        e[i] = entry_of(m, TIER_FILE, key_of((uint64_t)i), 100);
+        e[i]->object = &objects[i];
+        e[i]->destroy = count_destroy;
+        if (i == 2) {
+            tier__entry_hold(e[2], e[1]);
+            tier__entry_unref(e[1]);
+        }
+        if (i < 2)
+            e[i] = tier__memory_insert(m, e[i]);
+    }
+    tier__memory_destroy(&m);
+    memset(base, 0xa5, sizeof *base); /* the cache that held it is gone */
+    free(base);
+    assert_int_equal(destroyed, 0);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(((unsigned char *)e[i]->data)[99], key_of((uint64_t)i).byte[0]);
+    tier__entry_unref(e[0]);
+    tier__entry_unref(e[2]);
+    assert_int_equal(destroyed, 3); /* e[1] by its holder; a leak checker sees the rest */
+}
+
+static void lru_evicts_what_was_used_longest_ago(void **state)
+{
+    (void)state;
+    struct tier__base base;
+    tier__memory *m = memory_of(&base, 4 * tier__memory_charge(100), "lru");
+    for (uint64_t n = 0; n < 4; n++)
+        put(m, key_in_one_shard(n), 100);
+    assert_true(has(m, key_in_one_shard(0)));
+    put(m, key_in_one_shard(4), 100);
+    assert_false(has(m, key_in_one_shard(1)));
+    put(m, key_in_one_shard(5), 100);
+    assert_false(has(m, key_in_one_shard(2)));
+    assert_true(has(m, key_in_one_shard(0)) && has(m, key_in_one_shard(3)));
+    tier__memory_destroy(&m);
+}
+
+static void s3fifo_keeps_the_hot_set_through_a_scan(void **state)
+{
+    (void)state;
+    struct tier__base base;
+    tier__memory *m = memory_of(&base, 200 * tier__memory_charge(100), "s3fifo");
+    for (int round = 0; round < 4; round++)
+        for (uint64_t n = 0; n < 100; n++)
+            if (!has(m, key_in_one_shard(n)))
+                put(m, key_in_one_shard(n), 100);
+    for (uint64_t n = 1000; n < 3000; n++)
+        put(m, key_in_one_shard(n), 100);
+    for (uint64_t n = 0; n < 100; n++)
+        assert_true(has(m, key_in_one_shard(n)));
+    /* A ghost that comes back skips probation, and so survives a scan without a hit. */
+    assert_false(has(m, key_in_one_shard(2800)));
+    put(m, key_in_one_shard(2800), 100);
+    put(m, key_in_one_shard(9000), 100);
+    for (uint64_t n = 5000; n < 5150; n++)
+        put(m, key_in_one_shard(n), 100);
+    assert_true(has(m, key_in_one_shard(2800)));
+    assert_false(has(m, key_in_one_shard(9000)));
+    tier__memory_destroy(&m);
+}
+
+static void gdsf_keeps_what_costs_most(void **state)
+{
+    (void)state;
+    struct tier__base base;
+    tier__memory *m = memory_of(&base, 40 * tier__memory_charge(100), "gdsf");
+    for (uint64_t n = 0; n < 200; n++) {
+        tier__entry *e = entry_of(m, TIER_FILE, key_in_one_shard(n), 100);
+        e->cost_us = n < 20 ? 1000000 : 10;
+        tier__entry_unref(tier__memory_insert(m, e));
+    }
+    for (uint64_t n = 0; n < 20; n++)
+        assert_true(has(m, key_in_one_shard(n)));
+    tier__memory_destroy(&m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(fresh_entries_are_as_promised),
+        cmocka_unit_test(headers_go_back_to_the_heap),
+        cmocka_unit_test(tiers_do_not_mix),
+        cmocka_unit_test(the_first_of_two_equal_entries_stays),
+        cmocka_unit_test(a_budget_for_one_entry_holds_one),
+        cmocka_unit_test(what_is_larger_than_the_budget_is_lent),
+        cmocka_unit_test(pins_hold_their_bytes),
+        cmocka_unit_test(reservations_are_exact),
+        cmocka_unit_test(exclusive_entries_go_and_come_back),
+        cmocka_unit_test(holds_keep_alive),
+        cmocka_unit_test(a_long_chain_of_holds_needs_no_stack),
+        cmocka_unit_test(owners_leave_at_once),
+        cmocka_unit_test(pins_outlive_the_memory),
+        cmocka_unit_test(lru_evicts_what_was_used_longest_ago),
+        cmocka_unit_test(s3fifo_keeps_the_hot_set_through_a_scan),
+        cmocka_unit_test(gdsf_keeps_what_costs_most),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,277 @@
+/* test_memory_threads.c - eight threads on one memory: random sizes, pins, holds, takes, removals and
+ * reservations, while another thread looks whether a budget is ever overrun; at the end every sum is zero. */
+/* concurrent */
+#include <stdarg.h>
+#include <setjmp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <cmocka.h>
+#include "tiers/memory_private.h"
+
+enum { THREADS = 8, OPERATIONS = 250000, FEWER_OPERATIONS = 50000, KEYS = 4000, PINS = 16 };
+
+static const uint64_t budgets[] = {0, 200000, 60000, 700}; /* of some 1,000 entries, 300, and one or two */
+
+struct shared {
+    struct tier__base base;
+    tier__memory *m;
+    atomic_bool stop;
+    atomic_long made, destroyed, wrong;
+    atomic_ulong samples, peak[4];
+};
+
+struct worker {
+    struct shared *shared;
+    int operations;
+    uint64_t random;
+    tier__entry *pin[PINS];
+};
+
+static uint64_t draw(struct worker *w, uint64_t below)
+{
+    w->random = w->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (w->random >> 33) % below;
+}
+
+/* An assertion would jump out of the wrong stack: threads count, the test looks. */
+static void expect(struct worker *w, bool right)
+{
+    if (!right)
+        atomic_fetch_add(&w->shared->wrong, 1);
+}
+
+static tier_digest key_of(uint64_t n)
+{
+    tier_digest d = {{0}};
+    uint64_t word = n * UINT64_C(0x9e3779b97f4a7c15);
+    memcpy(d.byte, &word, sizeof word);
+    memcpy(d.byte + 16, &word, sizeof word);
+    memcpy(d.byte + 24, &n, sizeof n);
+    return d;
+}
+
+static void destroyed(void *object, void *user)
+{
+    struct shared *s = user;
+    free(object); /* twice, and a sanitizer tells */
+    atomic_fetch_add(&s->destroyed, 1);
+}
+
+static bool sound(const tier__entry *e, uint64_t n)
+{
+    const unsigned char *data = e->data;
+    uint64_t key;
+    memcpy(&key, e->key.byte + 24, sizeof key);
+    return key == n && *(uint64_t *)e->object == n && data[0] == (unsigned char)n &&
+           data[e->size - 1] == (unsigned char)n && data[e->size] == 0;
+}
+
+static void pin(struct worker *w, tier__entry *e)
+{
+    tier__entry **at = &w->pin[draw(w, PINS)];
+    if (*at) {
+        uint64_t n;
+        memcpy(&n, (*at)->key.byte + 24, sizeof n);
+        expect(w, sound(*at, n)); /* it may be long gone from the table */
+        tier__entry_unref(*at);
+    }
+    *at = e;
+}
+
+static void make(struct worker *w, int tier, uint64_t n)
+{
+    struct shared *s = w->shared;
+    size_t size = 1 + (draw(w, 20) ? draw(w, 300) : draw(w, 5000));
+    tier__entry *e = tier__entry_new(s->m, tier, size);
+    uint64_t *object = malloc(sizeof *object);
+    *object = n;
+    memset(e->data, (int)n, size);
+    e->key = key_of(n);
+    e->object = object;
+    e->object_bytes = sizeof *object;
+    e->destroy = destroyed;
+    e->destroy_user = s;
+    e->owner = n % 2 ? s : NULL;
+    e->cost_us = (uint32_t)draw(w, 1000);
+    atomic_fetch_add(&s->made, 1);
+    tier__entry *held = w->pin[draw(w, PINS)];
+    if (held && held->tier < tier && draw(w, 4) == 0)
+        expect(w, tier__entry_hold(e, held) == TIER_OK);
+    uint64_t reserved = draw(w, 3) ? 0 : tier__memory_charge(size);
+    if (reserved && !tier__memory_reserve(s->m, tier, reserved))
+        reserved = 0;
+    e = tier__memory_commit(s->m, e, reserved);
+    expect(w, sound(e, n));
+    pin(w, e);
+}
+
+static void step(struct worker *w)
+{
+    struct shared *s = w->shared;
+    /* Half of the operations go to a twentieth of the keys. */
+    uint64_t n = draw(w, 2) ? draw(w, KEYS) : draw(w, KEYS / 20), what = draw(w, 1000);
+    int tier = 1 + (int)(n % 3);
+    tier_digest key = key_of(n);
+    if (what < 600) {
+        tier__entry *e = tier__memory_find(s->m, tier, &key);
+        if (!e) {
+            make(w, tier, n);
+            return;
+        }
+        expect(w, sound(e, n));
+        pin(w, e);
+    } else if (what < 700) {
+        make(w, tier, n);
+    } else if (what < 750) {
+        tier__memory_remove(s->m, tier, &key);
+    } else if (what < 800) {
+        tier__entry *e = tier__memory_take(s->m, tier, &key);
+        if (e) {
+            expect(w, sound(e, n));
+            pin(w, tier__memory_insert(s->m, e));
+        }
+    } else if (what < 840) {
+        uint64_t bytes = draw(w, 3000);
+        if (tier__memory_reserve(s->m, tier, bytes))
+            tier__memory_release(s->m, tier, bytes);
+    } else if (what == 999 && draw(w, 20) == 0) {
+        if (draw(w, 2))
+            tier__memory_clear(s->m);
+        else
+            tier__memory_drop_owner(s->m, s);
+    } else {
+        pin(w, NULL);
+    }
+}
+
+static void *work(void *arg)
+{
+    struct worker *w = arg;
+    for (int i = 0; i < w->operations; i++)
+        step(w);
+    for (int i = 0; i < PINS; i++)
+        tier__entry_unref(w->pin[i]);
+    return NULL;
+}
+
+static void *sample(void *arg)
+{
+    struct shared *s = arg;
+    while (!atomic_load(&s->stop)) {
+        for (int t = TIER_FILE; t <= TIER_DELTA; t++) {
+            unsigned long used = atomic_load(&s->m->budget[t].used); /* the very sum: no tearing */
+            if (used > atomic_load(&s->peak[t]))
+                atomic_store(&s->peak[t], used);
+        }
+        atomic_fetch_add(&s->samples, 1);
+        sched_yield();
+    }
+    return NULL;
+}
+
+static void run(const char *policy, int operations)
+{
+    static struct worker worker[THREADS];
+    struct shared s = {.stop = false};
+    struct tier__memory_options o = {.policy = policy};
+    pthread_t thread[THREADS], sampler;
+    memcpy(o.budget, budgets, sizeof budgets);
+    tier__base_init(&s.base, NULL);
+    assert_int_equal(tier__memory_create(&s.base, &o, &s.m), TIER_OK);
+    assert_int_equal(pthread_create(&sampler, NULL, sample, &s), 0);
+    for (int i = 0; i < THREADS; i++) {
+        worker[i] = (struct worker){.shared = &s, .operations = operations, .random = (uint64_t)i + 1};
+        assert_int_equal(pthread_create(&thread[i], NULL, work, &worker[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(thread[i], NULL);
+    atomic_store(&s.stop, true);
+    pthread_join(sampler, NULL);
+    assert_int_equal(atomic_load(&s.wrong), 0);
+    assert_true(atomic_load(&s.samples) > 100);
+    assert_int_equal(tier__memory_live(s.m), 0);
+    uint64_t bytes = 0;
+    struct tier__memory_stats st;
+    for (int t = TIER_FILE; t <= TIER_DELTA; t++) {
+        tier__memory_stats(s.m, t, &st);
+        assert_in_range(atomic_load(&s.peak[t]), budgets[t] / 2, budgets[t]);
+        assert_true(st.entries > 0 && st.evicted > 0 && st.hits > 0);
+        assert_int_equal(st.overdraft, 0);
+        assert_int_equal(st.reserved, 0);
+        bytes += st.bytes;
+    }
+    assert_true(atomic_load(&s.base.metric[TIER__MEMORY_BYTES]) == bytes);
+    tier__memory_clear(s.m);
+    for (int t = TIER_FILE; t <= TIER_DELTA; t++) {
+        tier__memory_stats(s.m, t, &st);
+        assert_int_equal(st.entries + st.bytes, 0);
+    }
+    assert_int_equal(atomic_load(&s.made), atomic_load(&s.destroyed));
+    assert_int_equal(atomic_load(&s.base.metric[TIER__MEMORY_BYTES]), 0);
+    tier__memory_destroy(&s.m);
+}
+
+static void s3fifo_under_eight_threads(void **state)
+{
+    (void)state;
+    run("s3fifo", OPERATIONS);
+}
+
+static void gdsf_under_eight_threads(void **state)
+{
+    (void)state;
+    run("gdsf", FEWER_OPERATIONS);
+}
+
+static void lru_under_eight_threads(void **state)
+{
+    (void)state;
+    run("lru", FEWER_OPERATIONS);
+}
+
+/* The last pins go while the memory is being closed. */
+static void *unref_late(void *arg)
+{
+    tier__entry **e = arg;
+    for (int i = 0; i < 1000; i++)
+        tier__entry_unref(e[i]);
+    return NULL;
+}
+
+static void pins_may_end_while_the_memory_closes(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 30; round++) {
+        static tier__entry *e[4][1000];
+        struct tier__memory_options o = {.budget = {0, 100000, 0, 0}};
+        struct shared s = {.stop = false};
+        pthread_t thread[4];
+        tier__base_init(&s.base, NULL);
+        assert_int_equal(tier__memory_create(&s.base, &o, &s.m), TIER_OK);
+        for (int i = 0; i < 4000; i++) {
+            tier__entry *fresh = tier__entry_new(s.m, TIER_FILE, 20);
+            fresh->key = key_of((uint64_t)i);
+            if (i % 3 == 0 && i > 4)
+                tier__entry_hold(fresh, e[(i - 3) % 4][(i - 3) / 4]);
+            e[i % 4][i / 4] = tier__memory_insert(s.m, fresh);
+        }
+        for (int i = 0; i < 4; i++)
+            assert_int_equal(pthread_create(&thread[i], NULL, unref_late, e[i]), 0);
+        tier__memory_destroy(&s.m);
+        memset(&s.base, 0, sizeof s.base);
+        for (int i = 0; i < 4; i++)
+            pthread_join(thread[i], NULL);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(s3fifo_under_eight_threads),
+        cmocka_unit_test(gdsf_under_eight_threads),
+        cmocka_unit_test(lru_under_eight_threads),
+        cmocka_unit_test(pins_may_end_while_the_memory_closes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
