@@ -36,8 +36,23 @@ comm -13 "$work/public" "$work/defined" >"$work/diff"
 verdict "defined by the oracle, but not public" "$work/diff"
 comm -3 "$work/public" "$work/renamed" >"$work/diff"
 verdict "public functions and rename.h differ" "$work/diff"
-grep -v '^tier_name$' "$work/both" | comm -3 "$work/public" - >"$work/diff"
+comm -3 "$work/public" "$work/both" >"$work/diff"
 verdict "public functions and both.h differ" "$work/diff"
 verdict "not renamed" "$work/left"
+
+# both.h declares what the renamed oracle defines.
+cat >"$work/both.c" <<'END'
+#include "tests/oracle/both.h"
+int main(void)
+{
+    static const struct oracle_side oracle = ORACLE_ORACLE;
+
+    return oracle.file(0, "x", 0) != TIER_EINVAL;
+}
+END
+: >"$work/diff"
+$cc $flags -Wall -Wextra -Wpedantic -Werror "$work/both.c" "$work"/side_*.o -lsodium -lpthread -o "$work/both.out" \
+    >"$work/diff" 2>&1 && "$work/both.out" >>"$work/diff" || echo "does not compile, link or run" >>"$work/diff"
+verdict "both.h against the renamed oracle" "$work/diff"
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
