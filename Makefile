@@ -120,12 +120,14 @@ $(BUILD)/tierlint-oracle: $(call object,$(sort $(wildcard tools/tierlint/*.c))) 
 	$(Q)$(link) $(LIBS)
 
 # ---- test programs
-# A comment among a test's first lines, "/* sources: a.c b.c */", names what it needs besides the library
+# A comment among a test's first lines, "/* sources: a.c b*.c */", names what it needs besides the library
 # (a name ending in .a is taken from the build directory).
-TEST_SOURCES := $(shell awk 'FNR > 12 { nextfile } match($$0, /\/\* sources:[^*]*/) { n = FILENAME; \
-	sub(/.*\//, "", n); sub(/\.c$$/, "", n); count = split(substr($$0, RSTART + 11, RLENGTH - 11), word); \
+TEST_SOURCES := $(shell awk 'FNR > 12 { nextfile } match($$0, /\/\* sources:.*\*\//) { n = FILENAME; \
+	sub(/.*\//, "", n); sub(/\.c$$/, "", n); count = split(substr($$0, RSTART + 11, RLENGTH - 13), word); \
 	for (i = 1; i <= count; i++) print n ":" word[i] }' /dev/null $(wildcard tests/unit/test_*.c))
-sources_of = $(patsubst $(1):%,%,$(filter $(1):%,$(TEST_SOURCES)))
+TEST_SOURCES += $(patsubst %,test_outline:tools/tierlint/%,lex.c outline*.c)
+words_of = $(patsubst $(1):%,%,$(filter $(1):%,$(TEST_SOURCES)))
+sources_of = $(sort $(wildcard $(filter %.c,$(call words_of,$(1)))) $(filter %.a,$(call words_of,$(1))))
 define unit_test
 $(BUILD)/tests/$(1): $(call object,tests/unit/$(1).c $(filter %.c,$(call sources_of,$(1)))) \
 		$(addprefix $(BUILD)/,$(filter %.a,$(call sources_of,$(1)))) $(STATIC)
@@ -150,6 +152,7 @@ $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(STATIC)
 # ---- running tests
 # Each run writes its counts to $(BUILD)/results/NAME and prints one line; the sum decides.
 UNIT_RUNS := $(addprefix run-unit-,$(UNIT_TESTS))
+CONTRACT_RUN ?= $(addprefix run-unit-,$(filter conformance,$(CONFORMANCE)))
 ALL_RUNS := $(UNIT_RUNS) $(addprefix run-unit-,$(CONFORMANCE)) $(addprefix run-example-,$(EXAMPLES)) \
 	$(addprefix run-shell-,$(SHELL_TESTS))
 .PHONY: $(ALL_RUNS)
@@ -163,8 +166,8 @@ $(filter run-shell-%,$(ALL_RUNS)): run-shell-%: all $(TEST_FILES)
 
 deps:
 	@CC="$(CC)" CPPFLAGS="$(CPPFLAGS)" sh tools/build/deps.sh build
-unit: $(UNIT_RUNS) ## run the unit tests alone
-	@BUILD=$(BUILD) sh tools/build/run-test.sh --sum unit $(UNIT_RUNS)
+unit: $(UNIT_RUNS) $(CONTRACT_RUN) ## run the unit tests and the contract's
+	@BUILD=$(BUILD) sh tools/build/run-test.sh --sum unit $(UNIT_RUNS) $(CONTRACT_RUN)
 check: deps all $(ALL_RUNS) ## install what is missing, build, run every test
 	@BUILD=$(BUILD) sh tools/build/run-test.sh --sum check $(ALL_RUNS)
 demo: deps all ## install what is missing, build, show and compare on a real tree (DEMO_DIR=DIR)
@@ -179,7 +182,7 @@ sanitize: ## unit tests under ASan and UBSan (SAN_CC=clang or gcc)
 	@$(MAKE) BUILD=$(BUILD)/asan-$(SAN_CC) CC=$(SAN_CC) CFLAGS="$(SAN_FLAGS)" LDFLAGS= unit
 tsan: ## the concurrent unit tests under ThreadSanitizer
 	@sh tools/build/deps.sh build
-	@$(MAKE) BUILD=$(BUILD)/tsan CC=gcc CFLAGS="-O1 -g -fsanitize=thread" LDFLAGS= unit \
+	@$(MAKE) BUILD=$(BUILD)/tsan CC=gcc CFLAGS="-O1 -g -fsanitize=thread" LDFLAGS= unit CONTRACT_RUN= \
 		UNIT_TESTS="$(patsubst tests/unit/%.c,%,$(shell grep -l '^/\* concurrent \*/' /dev/null $(wildcard tests/unit/test_*.c)))"
 valgrind: ## unit tests under valgrind
 	@sh tools/build/deps.sh build valgrind
