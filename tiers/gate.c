@@ -302,7 +302,8 @@ static int check_overflow(struct gate *g, uint64_t pgno, uint64_t size)
     unsigned char head[PAGE_HEAD];
     uint64_t need = (PAGE_HEAD - 1 + size) / g->meta.psize + 1;
     if (pgno < 2 || pgno >= g->file_pages)
-        return refuse(g, "store-gate-bounds", "overflow page %llu", (unsigned long long)pgno);
+        return refuse(g, pgno < 2 || pgno > g->meta.last ? "store-gate-bounds" : "store-gate-truncated",
+                      "overflow page %llu", (unsigned long long)pgno);
     int rc = read_at(g, pgno * g->meta.psize, head, sizeof head);
     if (rc)
         return rc;
