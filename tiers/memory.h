@@ -27,13 +27,13 @@ struct tier__entry {
     uint32_t magic;               /* + */
     void *data;                   /* size bytes and a 0 byte, aligned to 16; NULL: none. Owned */
     size_t size;
-    uint8_t tier;      /* TIER_FILE, TIER_TREE, TIER_DELTA */
-    uint8_t exclusive; /* lent to one at a time: taken, never found; see tier__memory_take */
-    uint8_t place;     /* + index in its slab */
-    uint8_t account;   /* + which of the governor's sums holds charge */
-    uint8_t resident;  /* + in the table; guarded by the shard, as the next two */
-    uint8_t queue;     /* + the policy's */
-    uint8_t uses;      /* + hits, saturating */
+    uint8_t tier;          /* TIER_FILE, TIER_TREE, TIER_DELTA */
+    uint8_t exclusive;     /* lent to one at a time: to be taken, not found; see tier__memory_take */
+    uint8_t place;         /* + index in its slab */
+    uint8_t account;       /* + which of the governor's sums holds charge */
+    atomic_uchar resident; /* in the table; written by the library alone, under the shard's lock */
+    uint8_t queue;         /* + the policy's; guarded by the shard, as uses */
+    uint8_t uses;          /* + hits, saturating */
     uint8_t unused;
 
     tier_digest hash; /* value hash */
@@ -47,6 +47,7 @@ struct tier__entry {
     uint32_t hold_count;       /* + */
     uint32_t cost_us;          /* measured time to compute it */
     uint64_t charge;           /* + bytes accounted */
+    uint64_t room;             /* + what header and data take; size may be lowered after entry_new */
     union {                    /* + the policy's, guarded by the shard; of a dead entry: the next one */
         struct {
             tier__entry *older, *newer;

@@ -113,7 +113,7 @@ static void leave_slots(struct tier__shard *s, tier__entry *e)
 {
     tier__slots_remove(&s->slots, e);
     s->tier[e->tier].entries--;
-    e->resident = 0;
+    atomic_store_explicit(&e->resident, 0, memory_order_relaxed);
 }
 
 static void leave(tier__memory *m, struct tier__shard *s, tier__entry *e)
@@ -286,7 +286,7 @@ static bool enter(tier__memory *m, struct tier__shard *s, tier__entry *e)
         return false;
     tier__slots_add(&s->slots, tier__entry_ref(e));
     s->tier[e->tier].entries++;
-    e->resident = 1;
+    atomic_store_explicit(&e->resident, 1, memory_order_relaxed);
     return true;
 }
 
