@@ -102,7 +102,9 @@ static uint32_t emit(ol_builder *b, ol_frame *f, const ol_found *n, uint32_t spe
         return d;
     set_name(b, d, n);
     bool split = crosses(b, f->head.start, body != OL_NONE ? body : dto);
-    uint32_t sig = ol__signature(b, f->head.start, specs, n->dfrom, body != OL_NONE ? body : dto);
+    bool named = n->dfrom == n->tok;
+    uint32_t sig = ol__signature(b, f->head.start, specs, named ? n->last + 1 : n->dfrom,
+                                 body != OL_NONE ? body : dto, named);
     ol_decl *r = &OL_DECLS(b)[d];
     r->sig = sig;
     r->flags |= n->flags;

@@ -166,6 +166,8 @@ static bool function_name(const ol_builder *b, uint32_t i, uint32_t to, uint32_t
             return nothing(out, OL_WHY_MACRO);
         out->params = p->tok + 1;
         w = item(b, i - 1);
+        if (type && words == 1)
+            out->flags &= ~(uint32_t)OL_UNKNOWN_WORDS; /* the word was this name */
     } else if (no_parameters(b, p->tok)) {
         if (!b->cxx || ol__looks_macro(b, w->tok))
             return nothing(out, OL_WHY_MACRO);

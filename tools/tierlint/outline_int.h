@@ -139,8 +139,9 @@ void ol__finish_head(ol_builder *b, ol_frame *f, uint32_t end, uint32_t body);
 void ol__enumerators(ol_builder *b, const ol_frame *f, uint32_t decl, uint32_t open, uint32_t close);
 void ol__name_all(ol_builder *b); /* qualified names, when all scopes have theirs */
 
-/* outline_sig.c: the normalised signature: specifiers in tokens [from, to), declarator in [dfrom, dto). */
-uint32_t ol__signature(ol_builder *b, uint32_t from, uint32_t to, uint32_t dfrom, uint32_t dto);
+/* outline_sig.c: the normalised signature: specifiers in tokens [from, to), declarator in [dfrom, dto),
+ * which begins behind its name (named) or somewhere before it. */
+uint32_t ol__signature(ol_builder *b, uint32_t from, uint32_t to, uint32_t dfrom, uint32_t dto, bool named);
 /* Raw text of tokens, joined by a blank where two words meet, as a name id. */
 uint32_t ol__join(ol_builder *b, uint32_t from, uint32_t to);
 void ol__sig_put(ol_builder *b, const char *s, size_t size);

@@ -218,8 +218,8 @@ static void put_spec(ol_builder *b, const spec *s, bool quals)
  * --------------------------------------------------------------------------------------------------- */
 enum { SIG_DEEP = 24 };
 typedef struct level {
-    uint32_t close; /* token of its ')' */
-    bool params, named, array;
+    uint32_t close;                     /* token of its ')' */
+    bool params, named, array, grouped; /* grouped: parentheses came already */
 } level;
 
 /* Does the parenthesis at i open a declarator rather than parameters? */
@@ -286,9 +286,9 @@ static uint32_t square(ol_builder *b, uint32_t i, uint32_t to, level *l)
     return end;
 }
 
-static void declarator(ol_builder *b, uint32_t i, uint32_t to)
+static void declarator(ol_builder *b, uint32_t i, uint32_t to, bool named)
 {
-    level stack[SIG_DEEP] = {{.close = to}};
+    level stack[SIG_DEEP] = {{.close = to, .named = named}};
     unsigned depth = 0;
     while (i < to) {
         level *l = &stack[depth];
@@ -308,6 +308,7 @@ static void declarator(ol_builder *b, uint32_t i, uint32_t to)
                 continue;
             }
             put(b, "(");
+            l->grouped = true;
             stack[++depth] = (level){.close = close, .params = !inner};
             i = inner || i + 1 >= close ? i + 1 : begin_param(b, i + 1, close);
         } else if (c == ',' && l->params) {
@@ -336,11 +337,16 @@ static void declarator(ol_builder *b, uint32_t i, uint32_t to)
                 put_token(b, i);
             return;
         } else if (ol__word(b, i) && l->named && !depth) {
-            i++; /* a macro or final, override behind the parameters */
+            i++; /* a macro or final, override behind the parameters; the inner parentheses of name
+                    P((params)) */
+            bool inner = !l->grouped && ol__is(b, i, '(') && ol__is(b, i + 1, '(') && i + 1 < to &&
+                         OL_TOKS(b)[i + 1].match + 1 == OL_TOKS(b)[i].match;
             if (i < to && ol__is(b, i, '('))
-                i = skip_group(b, i, to);
+                i = inner ? i + 1 : skip_group(b, i, to);
+        } else if (!l->named && ol__word(b, i)) {
+            l->named = true;
+            i = name_end(b, i, to);
         } else {
-            l->named = l->named || ol__word(b, i);
             i++;
             if (c == LEX_SCOPE && i < to && ol__is(b, i, '*'))
                 put(b, "::");
@@ -366,7 +372,7 @@ static uint32_t over_operator(const ol_builder *b, uint32_t i, uint32_t to)
     return i;
 }
 
-uint32_t ol__signature(ol_builder *b, uint32_t from, uint32_t to, uint32_t dfrom, uint32_t dto)
+uint32_t ol__signature(ol_builder *b, uint32_t from, uint32_t to, uint32_t dfrom, uint32_t dto, bool named)
 {
     spec s;
     if (ol__kw(b, from) == LEX_TEMPLATE && from + 1 < to && ol__is(b, from + 1, '<')) {
@@ -375,7 +381,7 @@ uint32_t ol__signature(ol_builder *b, uint32_t from, uint32_t to, uint32_t dfrom
     }
     gather(b, from, to, true, &s);
     put_spec(b, &s, true);
-    declarator(b, over_operator(b, dfrom, dto), dto);
+    declarator(b, named ? dfrom : over_operator(b, dfrom, dto), dto, named);
     if (b->sig.n > 4000)
         b->sig.n = 4000;
     char *text = b->sig.v;

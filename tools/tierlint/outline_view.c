@@ -328,8 +328,13 @@ size_t ol_cond_text(const ol_outline *o, uint32_t cond, char *buf, size_t size)
     for (uint32_t c = cond; c < o->cond_count && n <= OL_DEEP; c = o->conds[c].parent)
         chain[n++] = c;
     while (n--) {
-        for (uint32_t p = o->conds[chain[n]].prev; p < o->cond_count; p = o->conds[p].prev)
-            term(&t, o, &o->conds[p], true);
+        uint32_t before[OL_DEEP + 1], k = 0;
+        for (uint32_t p = o->conds[chain[n]].prev; p < o->cond_count && k <= OL_DEEP; p = o->conds[p].prev)
+            before[k++] = p;
+        if (k > OL_DEEP)
+            out(&t, "... ");
+        while (k--)
+            term(&t, o, &o->conds[before[k]], true);
         if (o->conds[chain[n]].kind != OL_ELSE)
             term(&t, o, &o->conds[chain[n]], false);
     }
