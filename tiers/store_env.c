@@ -52,7 +52,7 @@ bool tier__env_intact(struct tier__base *base, struct tier__env *env)
     }
     while (size > seen && !atomic_compare_exchange_weak(&env->seen, &seen, size))
         ;
-    if (!env->no_lock && (fstat(env->mdb_lock, &lock) != 0 || lock.st_size < 8192)) {
+    if (!env->no_lock && (fstat(env->mdb_lock, &lock) != 0 || lock.st_size < env->lock_size)) {
         tier__env_trouble(base, env, TIER__TROUBLE_ALL, "lock.mdb was truncated while in use");
         return false;
     }
@@ -243,7 +243,8 @@ void tier__env_read_end(struct tier__read **r)
         return;
     struct tier__env *env = (*r)->env;
     if (env->pid == getpid()) {
-        tier__txn_park((*r)->txn);
+        if (tier__env_usable(env) == TIER_OK) /* else its slot may lie in a map that is gone */
+            tier__txn_park((*r)->txn);
         leave_place(env, *r);
     }
     *r = NULL;

@@ -43,6 +43,7 @@ struct tier__env {
     bool read_only, no_lock; /* opened without write permission; without LMDB's lock file */
     atomic_uint_fast64_t generation;
     atomic_int trouble;        /* enum tier__trouble */
+    off_t lock_size;           /* of lock.mdb: mapped, never changes */
     atomic_uint_fast64_t seen; /* the largest size of data.mdb; it never shrinks */
     pthread_mutex_t mutex;     /* guards what follows, with cond */
     pthread_cond_t cond;       /* readers fell to 0, growing or writing ended */

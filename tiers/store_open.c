@@ -22,6 +22,7 @@ struct registry {
     pthread_mutex_t mutex;
     struct tier__env *first;
     struct registry *parent;
+    struct tier__env *lost; /* their lock.mdb was truncated: LMDB's close would touch what is not there */
 };
 static _Atomic(struct registry *) the_registry;
 
@@ -255,6 +256,9 @@ static int open_db(struct attach *a)
     }
     e->dev = st.st_dev;
     e->ino = st.st_ino;
+    if (!e->no_lock && fstat(e->mdb_lock, &st) == 0)
+        e->lock_size = st.st_size;
+    fstat(tier__db_fd(e->db), &st);
     atomic_store(&e->seen, (uint64_t)st.st_size);
     return TIER_OK;
 }
@@ -418,11 +422,17 @@ void tier__env_release(struct tier__base *base, struct tier__env **env)
         int lock = -1;
         bool held = !e->read_only && tier__place_file(e->top, "lock", O_RDWR, &lock, NULL) == TIER_OK &&
                     tier__lock_take(lock, TIER__LOCK_OPEN, F_WRLCK, CLOSE_WAIT_MS) == TIER_OK;
-        drop_readers(e);
-        if (held)
-            leave_clean(base, e);
-        tier__db_close(e->db);
-        env_free(e);
+        struct stat st;
+        if (!e->no_lock && (fstat(e->mdb_lock, &st) != 0 || st.st_size < e->lock_size)) {
+            e->next = r->lost;
+            r->lost = e;
+        } else {
+            drop_readers(e);
+            if (held)
+                leave_clean(base, e);
+            tier__db_close(e->db);
+            env_free(e);
+        }
         if (lock >= 0)
             close(lock);
     }
