@@ -54,6 +54,14 @@ static int counted_stat_fields(tier_session *s, const char *path, uint32_t field
 }
 
 /* The library's objects that are linked find the oracle's functions, not the library's own. */
+/* In place of the library's: there is no library behind these sessions. */
+void tier__warm_defaults(tier_session *s, struct tier__warm_defaults *d)
+{
+    (void)s;
+    d->free_bytes = 1 << 20;
+    d->jobs = 2;
+}
+
 typedef void function(void);
 extern function *const linked[];
 function *const linked[] = {(function *)tier_stat, (function *)tier_list, (function *)tier_realpath,
