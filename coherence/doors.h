@@ -29,6 +29,9 @@ void tier__cache_each_result(tier_cache *c, const tier_type *type,
                              void (*each)(void *user, const tier_type *type, const char *path,
                                           tier__entry *e),
                              void *user);
-/* The body of tier_invalidate_pattern: makes results whose path matches misses. */
-int tier__cache_ban_pattern(tier_cache *c, const char *regex);
+/* The body of tier_invalidate_pattern, which compiled the pattern: makes results whose path matches misses.
+ * The cache owns pattern now and calls match and free_it for it, from any thread. */
+int tier__cache_ban_pattern(tier_cache *c, const char *regex, void *pattern,
+                            bool (*match)(void *pattern, const char *text, size_t size),
+                            void (*free_it)(struct tier__base *b, void *pattern));
 #endif

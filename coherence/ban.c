@@ -1,0 +1,188 @@
+/* ban.c - explicit invalidation: a ban at sequence b makes every matching result that was born before b a
+ * miss. Issuing one costs a log row (I11: committed before the call returns); it is tested lazily, when a
+ * variant is about to be walked. At most 64 live; the next one bans everything older, which is safe, and
+ * leaves one. */
+#include "coherence/record.h"
+
+enum { BAN_EVERYTHING = 0, BAN_PATTERN = 3 };
+
+static bool ban_matches(const tier_cache *c, const struct tier__ban *b, const tier__node *n,
+                        const struct tier__variant *v)
+{
+    switch (b->by) {
+    case TIER_BY_PATH:
+        return n->path && strcmp(n->path->key, b->what) == 0;
+    case TIER_BY_TAG:
+        for (const char *t = v->tags, *end = t + v->tags_size; t && t < end; t += strlen(t) + 1)
+            if (strcmp(t, b->what) == 0)
+                return true;
+        return false;
+    case BAN_PATTERN: /* a pattern that nobody here can read matches: too much is safe */
+        return n->path && (!b->pattern || c->pattern_match(b->pattern, n->path->key, n->path->key_size));
+    default:
+        return true;
+    }
+}
+
+bool tier__banned(tier_cache *c, const tier__node *n, const struct tier__variant *v, uint64_t at)
+{
+    bool banned = false;
+    pthread_mutex_lock(&c->world_lock);
+    for (size_t i = 0; i < c->ban_count && !banned; i++) {
+        const struct tier__ban *b = &c->ban[i];
+        banned = b->sequence > v->born && b->sequence <= at && ban_matches(c, b, n, v);
+    }
+    pthread_mutex_unlock(&c->world_lock);
+    return banned;
+}
+
+static void ban_fini(tier_cache *c, struct tier__ban *b)
+{
+    if (b->pattern)
+        c->pattern_free(&c->base, b->pattern);
+    tier__free(&c->base, b->what);
+    memset(b, 0, sizeof *b);
+}
+
+/* World lock held. Takes what and pattern. */
+static void ban_add(tier_cache *c, uint64_t sequence, int by, char *what, void *pattern)
+{
+    for (size_t i = 0; i < c->ban_count; i++)
+        if (c->ban[i].sequence == sequence) {
+            struct tier__ban twice = {sequence, by, what, pattern};
+            ban_fini(c, &twice);
+            return;
+        }
+    if (c->ban_count == TIER__BAN_MAX) {
+        while (c->ban_count)
+            ban_fini(c, &c->ban[--c->ban_count]);
+        struct tier__ban all = {sequence, BAN_EVERYTHING, what, pattern};
+        c->ban[c->ban_count++] = all;
+    } else {
+        struct tier__ban b = {sequence, what ? by : BAN_EVERYTHING, what, pattern};
+        c->ban[c->ban_count++] = b;
+    }
+    if (sequence > c->ban_sequence)
+        c->ban_sequence = sequence;
+}
+
+void tier__bans_free(tier_cache *c)
+{
+    while (c->ban_count)
+        ban_fini(c, &c->ban[--c->ban_count]);
+}
+
+static void sequence_key(uint64_t sequence, unsigned char key[8])
+{
+    for (int i = 0; i < 8; i++)
+        key[i] = (unsigned char)(sequence >> (56 - 8 * i));
+}
+
+static int load_row(void *user, const void *key, size_t key_size, const void *data, size_t size)
+{
+    tier_cache *c = user;
+    struct tier__reader r = tier__reader_of(data, size);
+    uint64_t sequence = 0;
+    if (key_size != 8)
+        return 0;
+    for (int i = 0; i < 8; i++)
+        sequence = sequence << 8 | ((const unsigned char *)key)[i];
+    int by = tier__read_u8(&r);
+    size_t n;
+    const char *what = tier__read_bytes(&r, &n);
+    pthread_mutex_lock(&c->world_lock);
+    if (!r.failed)
+        ban_add(c, sequence, by, tier__memdup0(&c->base, what, n), NULL);
+    pthread_mutex_unlock(&c->world_lock);
+    return 0;
+}
+
+void tier__bans_load(tier_cache *c)
+{
+    if (c->store)
+        tier__store_each(c->store, TIER__LOG, load_row, c);
+}
+
+/* The row, under the next sequence of the store. */
+static int log_row(tier_cache *c, int by, const char *what, const unsigned char *stat_key, size_t stat_size,
+                   uint64_t *sequence)
+{
+    tier__write *w;
+    struct tier__buf b;
+    unsigned char key[8];
+    int rc = tier__write_begin(c->store, &w);
+    if (rc)
+        return rc;
+    tier__buf_init(&b, &c->base);
+    if (tier__write_get(w, TIER__META, "sequence", 8, &b) == 0 && b.size == 8) {
+        struct tier__reader r = tier__reader_of(b.data, b.size);
+        uint64_t last = tier__read_u64(&r);
+        *sequence = last >= *sequence ? last + 1 : *sequence;
+    }
+    tier__buf_clear(&b);
+    tier__buf_u64(&b, *sequence);
+    rc = tier__write_put(w, TIER__META, "sequence", 8, b.data, b.size, 0);
+    tier__buf_clear(&b);
+    tier__buf_u8(&b, (uint8_t)by);
+    tier__buf_str(&b, what);
+    sequence_key(*sequence, key);
+    if (!rc)
+        rc = b.failed ? TIER_ENOMEM : tier__write_put(w, TIER__LOG, key, sizeof key, b.data, b.size, 0);
+    if (!rc && stat_key)
+        rc = tier__write_del(w, TIER__STAT, stat_key, stat_size);
+    tier__buf_fini(&b);
+    if (!rc)
+        return tier__write_commit(&w);
+    tier__write_abort(&w);
+    return rc;
+}
+
+int tier__ban(tier_cache *c, int by, const char *what, void *pattern)
+{
+    int rc = 0;
+    unsigned char key[TIER__KEY_MAX];
+    size_t key_size = 0;
+    uint64_t sequence;
+    struct tier__path *p = by == TIER_BY_PATH ? tier__path_of(c, what, &rc) : NULL;
+    if (p) {
+        pthread_mutex_lock(&c->graph);
+        p->memo = (struct tier__memo){.asked_store = true};
+        pthread_mutex_unlock(&c->graph);
+        key_size = tier__stat_key(&c->workspace, p->key, key);
+        what = p->key;
+    }
+    char *copy = tier__strdup(&c->base, what);
+    if (rc || !copy) {
+        tier__free(&c->base, copy);
+        return rc ? rc : TIER_ENOMEM;
+    }
+    tier__pending_flush(c, true); /* what was computed before the ban is born before it on disk too */
+    pthread_mutex_lock(&c->world_lock);
+    sequence = c->ban_sequence + 1;
+    pthread_mutex_unlock(&c->world_lock);
+    if (c->store && !(c->flags & TIER_READ_ONLY))
+        rc = log_row(c, by, what, key_size ? key : NULL, key_size, &sequence);
+    pthread_mutex_lock(&c->world_lock);
+    ban_add(c, sequence, by, copy, pattern);
+    pthread_mutex_unlock(&c->world_lock);
+    tier__mark(c, TIER__K_CONTENT, p ? what : NULL);
+    return rc ? TIER_EIO : 0; /* this process honours it; others may not have heard */
+}
+
+int tier_invalidate(tier_cache *c, int by, const char *what)
+{
+    if (!c || c->magic != TIER__CACHE_MAGIC || !what || !*what || (by != TIER_BY_PATH && by != TIER_BY_TAG))
+        return TIER_EINVAL;
+    return tier__ban(c, by, what, NULL);
+}
+
+int tier__cache_ban_pattern(tier_cache *c, const char *regex, void *pattern,
+                            bool (*match)(void *pattern, const char *text, size_t size),
+                            void (*free_it)(struct tier__base *b, void *pattern))
+{
+    pthread_mutex_lock(&c->world_lock);
+    c->pattern_match = match;
+    c->pattern_free = free_it;
+    pthread_mutex_unlock(&c->world_lock);
+    return tier__ban(c, BAN_PATTERN, regex, pattern);
+}

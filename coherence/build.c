@@ -1,0 +1,339 @@
+/* build.c - running a build: its reads are written down in a frame, and what it came to becomes a variant
+ * under the content key of exactly those reads (I4, I8). */
+#include "coherence/manager.h"
+
+/* H(identity, ordered H(kind, name, observed value)); no path of this machine is in it (I1). */
+static void content_key(tier_cache *c, const tier__node *n, const tier__frame *f, tier_digest *key)
+{
+    struct tier__hasher h;
+    tier_digest value;
+    tier__hash_begin(&h, "tierkit content key");
+    tier__hash_digest(&h, &n->identity);
+    for (uint32_t i = 0; i < f->edge_count; i++) {
+        struct tier__dep *d = tier__dep_at(c, f->edges[i].dep);
+        tier__dep_value(c, d, f->edges[i].version, &value);
+        tier__hash_u64(&h, (uint64_t)d->kind << 32 | d->fields);
+        if (d->path) {
+            tier__hash_str(&h, d->path->root == UINT32_MAX ? NULL : c->root[d->path->root].name);
+            tier__hash_str(&h, d->path->rel);
+        }
+        tier__hash_field(&h, d->name, d->name_size);
+        tier__hash_digest(&h, &value);
+    }
+    tier__hash_end(&h, key);
+}
+
+static int hash_out(tier_out *out, const char *domain, tier_digest *hash)
+{
+    struct tier__hasher h;
+    if (out->error)
+        return out->error;
+    tier__hash_begin(&h, domain);
+    tier__hash_field(&h, out->bytes.data ? (char *)out->bytes.data : "", out->bytes.size);
+    tier__hash_end(&h, hash);
+    return 0;
+}
+
+/* Saves the object, where it can be saved, and finds the value hash: of the fingerprint, else of the bytes
+ * and what was saved, else the content key. */
+static int value_hash(tier_cache *c, const tier__node *n, struct tier__built *b)
+{
+    const tier_type_def *def = &n->type->def;
+    tier__entry *e = b->entry;
+    tier_out out, saved;
+    int rc = 0;
+    tier__out_init(&saved, c, n->type);
+    bool has_saved = e->object && def->save;
+    if (has_saved)
+        rc = def->save(e->object, &saved, def->user);
+    if (has_saved && !rc)
+        rc = saved.error;
+    if (rc) { /* an object that cannot be saved lives in memory */
+        has_saved = false;
+        rc = rc == TIER_ENOMEM ? rc : 0;
+    }
+    b->variant->form = (uint8_t)((e->data ? TIER__FORM_BYTES : 0) | (has_saved ? TIER__FORM_SAVED : 0));
+    if (!rc && def->fingerprint && e->object) {
+        tier__out_init(&out, c, n->type);
+        rc = def->fingerprint(e->object, &out, def->user);
+        if (!rc)
+            rc = hash_out(&out, "tierkit fingerprint", &e->hash);
+        tier__out_fini(&out);
+    } else if (!rc && (e->data || has_saved)) {
+        struct tier__hasher h;
+        tier__hash_begin(&h, "tierkit value");
+        tier__hash_u64(&h, b->variant->form);
+        tier__hash_field(&h, e->data ? e->data : "", e->data ? e->size : 0);
+        tier__hash_field(&h, has_saved && saved.bytes.data ? (char *)saved.bytes.data : "",
+                         has_saved ? saved.bytes.size : 0);
+        tier__hash_end(&h, &e->hash);
+    } else {
+        e->hash = b->variant->key;
+    }
+    if (!rc && has_saved && e->data) {
+        tier__buf_u64(&b->saved, e->size);
+        tier__buf_put(&b->saved, e->data, e->size);
+    }
+    if (!rc && has_saved)
+        tier__buf_put(&b->saved, saved.bytes.data ? (char *)saved.bytes.data : "", saved.bytes.size);
+    if (e->object && !has_saved)
+        b->variant->form = 0; /* bytes without their object are no value: a husk on disk */
+    b->variant->hash = e->hash;
+    b->variant->size = e->size && e->data ? e->size : has_saved ? saved.bytes.size : e->object_bytes;
+    if (b->saved.failed)
+        rc = TIER_ENOMEM;
+    tier__out_fini(&saved);
+    return rc;
+}
+
+static void take_cause(tier_cache *c, struct tier__cause *to, const struct tier__cause *from)
+{
+    *to = *from;
+    to->text = tier__strdup(&c->base, from->text ? from->text : "nothing was remembered");
+}
+
+static struct tier__variant *variant_new(tier_session *s, const tier__node *n, tier__frame *f, int rc,
+                                         const struct tier__cause *cause, uint64_t cost_us)
+{
+    tier_cache *c = s->cache;
+    struct tier__variant *v = tier__zalloc(&c->base, 1, sizeof *v);
+    if (!v)
+        return NULL;
+    atomic_init(&v->refs, 1);
+    v->rc = rc;
+    v->born = s->view->bans;
+    v->created_ms = s->view->clock_ms;
+    v->expires_ms = f->expires_ms;
+    v->cost_us = cost_us > UINT32_MAX ? UINT32_MAX : (uint32_t)cost_us;
+    v->edges = f->edges;
+    v->edge_count = f->edge_count;
+    f->edges = NULL;
+    v->tags = (char *)f->tags.data;
+    v->tags_size = f->tags.size;
+    tier__buf_init(&f->tags, &c->base);
+    if (rc) {
+        v->text = f->fail_text;
+        f->fail_text = NULL;
+        tier__failure_digest(rc, v->text, &v->hash);
+    }
+    if (cause)
+        take_cause(c, &v->cause, cause);
+    (void)n;
+    return v;
+}
+
+/* What a tool read is digested again: any difference refuses the store (I8). */
+static int recheck(tier_session *s, const tier__frame *f)
+{
+    for (uint32_t i = 0; i < f->recheck_count; i++) {
+        tier_digest now, then;
+        int was = tier__view_content(s, f->recheck[i], &then, NULL);
+        int is = tier__path_digest(s->cache, f->recheck[i], &now);
+        if (was != is || (!was && !tier__digest_equal(&now, &then))) {
+            atomic_store(&s->view->changed, true);
+            return tier__fail(s, TIER_ECHANGED, "%s changed while a tool read it", f->recheck[i]->key);
+        }
+    }
+    return 0;
+}
+
+static void cycle_path(tier_session *s, const tier__node *n, struct tier__buf *out)
+{
+    tier__buf_printf(out, "cycle: ");
+    const tier__frame *f = s->frame;
+    size_t count = 0;
+    const tier__node *chain[32];
+    for (; f && count < 32; f = f->below) {
+        if (f->node)
+            chain[count++] = f->node;
+        if (f->node == n)
+            break;
+    }
+    if (count == 32)
+        tier__buf_printf(out, "... -> ");
+    for (size_t i = count; i-- > 0;) {
+        tier__node_label(chain[i], out);
+        tier__buf_printf(out, " -> ");
+    }
+    tier__node_label(n, out);
+}
+
+int tier__cycle(tier_session *s, const tier__node *n)
+{
+    struct tier__buf b;
+    tier__buf_init(&b, &s->cache->base);
+    cycle_path(s, n, &b);
+    int rc = tier__fail(s, TIER_ECYCLE, "%s", b.data ? (char *)b.data : "cycle");
+    tier__buf_fini(&b);
+    return rc;
+}
+
+/* A path-free type asked for by path: the content is looked at, and the request for that content answers. */
+static int forward(tier_session *s, tier__node *n, struct tier__built *out)
+{
+    tier_cache *c = s->cache;
+    tier__frame *f = s->frame;
+    tier__entry *bytes = NULL, *e = NULL;
+    tier_digest digest;
+    struct tier__variant *v;
+    uint32_t version, from;
+    int seen = 0;
+    struct tier__dep *d = tier__dep_of(c, TIER__K_CONTENT, n->path, 0, NULL, 0);
+    if (!d)
+        return tier__fail(s, TIER_ENOMEM, "no memory for a dependency");
+    int rc = tier__view_content(s, n->path, &digest, &bytes);
+    int rc2 = rc && !tier__remembered(rc) ? rc : tier__view_observe(s, d, &version, NULL, &seen);
+    if (!rc2)
+        rc2 = tier__record(s, d, version);
+    if (rc2 || seen) {
+        tier__entry_unref(bytes);
+        if (!rc2)
+            tier_fail(s, seen, "cannot read the file");
+        return rc2 ? rc2 : seen;
+    }
+    tier__node *inner = tier__node_of_content(c, n->type, &digest);
+    rc = inner ? 0 : tier__fail(s, TIER_ENOMEM, "no memory for a request");
+    tier__entry *outer = s->content;
+    s->content = bytes;
+    if (!rc)
+        rc = tier__resolve(s, inner, TIER__WANT_VALUE, &v, &e, &from);
+    s->content = outer;
+    tier__entry_unref(bytes);
+    if (!rc) {
+        struct tier__dep *result = tier__dep_at(c, inner->dep);
+        version = tier__dep_version(c, result, &v->hash);
+        rc = version == UINT32_MAX ? tier__fail(s, TIER_ENOMEM, "no memory")
+                                   : tier__record(s, result, version);
+    }
+    if (!rc && v->rc)
+        rc = tier_fail(s, v->rc, v->text);
+    if (!rc) {
+        out->entry = e;
+        f->expires_ms = v->expires_ms;
+        e = NULL;
+    }
+    tier__entry_unref(e);
+    return rc;
+}
+
+static int forward_variant(tier_session *s, tier__node *n, tier__frame *f, struct tier__variant *v,
+                           struct tier__built *out)
+{
+    /* blobs live under the key of the content's request, which leaves path and root out */
+    struct tier__dep *result = f->edge_count ? tier__dep_at(s->cache, v->edges[v->edge_count - 1].dep) : NULL;
+    tier__node *inner = result && result->kind == TIER__K_RESULT ? result->node : NULL;
+    struct tier__variant *in = inner ? tier__bound(s, inner) : NULL;
+    (void)n;
+    if (in) {
+        v->key = in->key;
+        v->hash = in->hash;
+        v->form = in->form;
+        v->size = in->size;
+        v->blob_stored = true; /* by the other request */
+    }
+    (void)out;
+    return 0;
+}
+
+static int call_build(tier_session *s, tier__node *n, struct tier__built *b)
+{
+    tier_cache *c = s->cache;
+    const tier_type_def *def = &n->type->def;
+    tier_query q = {
+        .type = n->type, .path = n->path ? n->path->key : NULL, .args = n->args, .args_size = n->args_size};
+    tier__entry *content = NULL;
+    tier_out out;
+    if (n->content) {
+        content = s->content ? tier__entry_ref(s->content) : NULL;
+        if (!content || memcmp(content->key.byte, n->args, sizeof content->key.byte) != 0) {
+            tier__entry_unref(content);
+            content = tier__memory_find(c->memory, TIER_FILE, n->args);
+        }
+        if (!content)
+            return tier__say(s, TIER_ETRANSIENT, "the content is not at hand");
+        q.args = content->data;
+        q.args_size = content->size;
+    }
+    tier__out_init(&out, c, n->type);
+    int rc = def->build(s, &q, &out, def->user);
+    if (rc > 0)
+        rc = tier__fail(s, TIER_EINVAL, "build of type %s returned %d: 0 or a negative TIER_E... is allowed",
+                        n->type->name, rc);
+    if (!rc)
+        rc = out.error;
+    if (!rc && !(b->entry = tier__out_entry(&out, (int)def->tier)))
+        rc = tier__fail(s, TIER_ENOMEM, "no memory for the result of type %s", n->type->name);
+    tier__out_fini(&out);
+    tier__entry_unref(content);
+    atomic_fetch_add_explicit(&((tier_type *)n->type)->built, 1, memory_order_relaxed);
+    tier__count(&c->base, def->tier == TIER_TREE ? TIER__TREE_BUILT : TIER__DELTA_BUILT, 1);
+    return rc;
+}
+
+static int finish(tier_session *s, tier__node *n, tier__frame *f, int rc, const struct tier__cause *cause,
+                  uint64_t cost_us, struct tier__built *b)
+{
+    tier_cache *c = s->cache;
+    bool forwards = tier__forwards(n);
+    if (!(b->variant = variant_new(s, n, f, rc, cause, cost_us)))
+        return tier__fail(s, TIER_ENOMEM, "no memory for a result");
+    f->edge_count = b->variant->edge_count;
+    struct tier__frame keyed = *f;
+    keyed.edges = b->variant->edges;
+    content_key(c, n, &keyed, &b->variant->key);
+    b->once = f->once;
+    if (forwards)
+        return rc ? 0 : forward_variant(s, n, f, b->variant, b);
+    if (rc) {
+        tier__entry_unref(b->entry);
+        b->entry = NULL;
+        return 0;
+    }
+    b->entry->key = b->variant->key;
+    b->entry->cost_us = b->variant->cost_us;
+    return value_hash(c, n, b);
+}
+
+int tier__build(tier_session *s, tier__node *n, const struct tier__cause *cause, struct tier__built *b)
+{
+    tier_cache *c = s->cache;
+    memset(b, 0, sizeof *b);
+    tier__buf_init(&b->saved, &c->base);
+    if (s->nest >= TIER__NEST_MAX)
+        return tier__fail(s, TIER_ECYCLE,
+                          "%d builds within one another: type %s asks for itself without end?",
+                          TIER__NEST_MAX, n->type->name);
+    tier__frame f = {.below = s->frame, .node = n};
+    f.path_free = (n->type->def.flags & TIER_PATH_FREE) && !n->path;
+    tier__buf_init(&f.tags, &c->base);
+    s->frame = &f;
+    s->nest++;
+    uint64_t start = tier__monotonic_us();
+    int rc = tier__forwards(n) ? forward(s, n, b) : call_build(s, n, b);
+    uint64_t cost = tier__monotonic_us() - start;
+    if (!f.sticky && !f.out_of_memory && tier__remembered(rc))
+        recheck(s, &f);
+    if (f.sticky)
+        rc = f.sticky;
+    if (f.out_of_memory)
+        rc = TIER_ENOMEM;
+    if (!f.fail_text && rc && s->detail.size == 0)
+        tier__say(s, rc, "type %s: %s", n->type->name, tier_strerror(rc));
+    tier__scope_end(s, &f.scope);
+    s->frame = f.below;
+    s->nest--;
+    if (tier__remembered(rc))
+        rc = finish(s, n, &f, rc, cause, cost, b);
+    tier__frame_fini(c, &f);
+    if (rc)
+        tier__built_fini(c, b);
+    return rc;
+}
+
+void tier__built_fini(tier_cache *c, struct tier__built *b)
+{
+    tier__variant_unref(c, b->variant);
+    tier__entry_unref(b->entry);
+    tier__buf_fini(&b->saved);
+    memset(b, 0, sizeof *b);
+}

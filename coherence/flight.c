@@ -1,0 +1,155 @@
+/* flight.c - identical requests in flight are computed once: within a view by activation of its slot, across
+ * views of the process by the build itself. Nobody ever waits for himself: a wait that would close a circle
+ * of one view is a computation cycle; one that passes through another view is not (its dependencies may be
+ * other ones), so it goes on by itself. */
+#include "coherence/manager.h"
+#include <errno.h>
+#include <time.h>
+
+enum { WAIT_SLICE_MS = 50 }; /* between two looks at deadline and cancellation */
+
+/* Does s resolve it already, itself or in the build that s was forked in? */
+static bool is_ours(const tier_session *s, const tier_session *active, uint32_t depth)
+{
+    if (active == s)
+        return true;
+    uint32_t limit = s->fork_depth;
+    for (const tier_session *up = s->parent; up; up = up->parent) {
+        if (active == up && depth <= limit)
+            return true;
+        limit = up->fork_depth;
+    }
+    return false;
+}
+
+/* Would s wait for itself if it waited for other? Follows waits, and from a build to the forks that it must
+ * join. *across: some wait on the way is for another view's build. Flight lock held. */
+static bool waits_for_us(tier_session *s, tier_session *other, bool *across)
+{
+    tier_cache *c = s->cache;
+    bool more = true;
+    *across = false;
+    pthread_mutex_lock(&c->world_lock);
+    for (tier_session *t = c->sessions; t; t = t->next)
+        t->mark = t == other;
+    while (more) {
+        more = false;
+        for (tier_session *t = c->sessions; t; t = t->next) {
+            if (!t->mark)
+                continue;
+            if (t->waits_for && !t->waits_for->mark) {
+                t->waits_for->mark = more = true;
+                *across |= t->waits_across;
+            }
+            for (tier_session *f = c->sessions; f; f = f->next)
+                if (f->parent == t && f->fork_frame && !f->mark)
+                    f->mark = more = true;
+        }
+    }
+    bool circle = false;
+    for (tier_session *up = s; up; up = up->fork_frame ? up->parent : NULL)
+        circle |= up->mark;
+    pthread_mutex_unlock(&c->world_lock);
+    return circle;
+}
+
+static void wait_slice(tier_session *s, tier_session *other, bool across)
+{
+    tier_cache *c = s->cache;
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += WAIT_SLICE_MS * 1000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    s->waits_for = other;
+    s->waits_across = across;
+    c->flight_waiters++;
+    pthread_cond_timedwait(&c->flight_done, &c->flight, &until);
+    c->flight_waiters--;
+    s->waits_for = NULL;
+}
+
+int tier__enter(tier_session *s, tier__node *n)
+{
+    tier_cache *c = s->cache;
+    tier__view *v = s->view;
+    bool waited = false;
+    int rc;
+    pthread_mutex_lock(&c->flight);
+    for (;;) {
+        pthread_mutex_lock(&v->lock);
+        struct tier__slot *slot = tier__view_slot(v, n->dep);
+        bool bound = slot && slot->variant;
+        tier_session *active = slot ? slot->active : NULL;
+        uint32_t depth = slot ? slot->depth : 0;
+        if (slot && !bound && !active) {
+            slot->active = s;
+            slot->depth = ++s->depth;
+        }
+        pthread_mutex_unlock(&v->lock);
+        bool across;
+        if (!slot)
+            rc = TIER_ENOMEM;
+        else if (bound)
+            rc = TIER__BOUND;
+        else if (!active)
+            rc = TIER__ENTERED;
+        else if (is_ours(s, active, depth))
+            rc = TIER_ECYCLE;
+        else if (waits_for_us(s, active, &across))
+            rc = across ? TIER__BYPASS : TIER_ECYCLE;
+        else if ((rc = tier_cancelled(s)) == 0) {
+            wait_slice(s, active, false);
+            waited = true;
+            continue;
+        }
+        break;
+    }
+    pthread_mutex_unlock(&c->flight);
+    if (waited && rc == TIER__BOUND)
+        tier__count(&c->base, TIER__FLIGHT_JOINED, 1);
+    return rc;
+}
+
+void tier__leave(tier_session *s, tier__node *n)
+{
+    tier_cache *c = s->cache;
+    pthread_mutex_lock(&c->flight);
+    pthread_mutex_lock(&s->view->lock);
+    struct tier__slot *slot = tier__view_slot(s->view, n->dep);
+    slot->active = NULL;
+    pthread_mutex_unlock(&s->view->lock);
+    s->depth--;
+    if (c->flight_waiters)
+        pthread_cond_broadcast(&c->flight_done);
+    pthread_mutex_unlock(&c->flight);
+}
+
+bool tier__build_enter(tier_session *s, tier__node *n)
+{
+    tier_cache *c = s->cache;
+    bool across, waited = false;
+    pthread_mutex_lock(&c->flight);
+    while (n->building && n->building != s && n->building->view != s->view &&
+           !waits_for_us(s, n->building, &across) && !tier_cancelled(s)) {
+        wait_slice(s, n->building, true);
+        waited = true;
+    }
+    if (!waited && !n->building)
+        n->building = s;
+    pthread_mutex_unlock(&c->flight);
+    if (waited)
+        tier__count(&c->base, TIER__FLIGHT_JOINED, 1);
+    return waited;
+}
+
+void tier__build_leave(tier_session *s, tier__node *n)
+{
+    tier_cache *c = s->cache;
+    pthread_mutex_lock(&c->flight);
+    if (n->building == s)
+        n->building = NULL;
+    if (c->flight_waiters)
+        pthread_cond_broadcast(&c->flight_done);
+    pthread_mutex_unlock(&c->flight);
+}

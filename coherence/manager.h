@@ -1,0 +1,542 @@
+/* manager.h - the coherence manager from inside: what is known (nodes, dependencies, variants), what one view
+ * has seen (looks, slots), and who is computing what (sessions, frames, steps).
+ *
+ *   open -> define -> begin -> get ... -> end -> close
+ *            get:  intern the request -> bound in this view? -> enter -> walk the variants against the view
+ *                  -> none matches: build in a frame that records -> publish -> bind -> leave -> lend
+ *
+ * LOCKS, in the order they may be taken (a later one may be taken while an earlier one is held, never the
+ * reverse): flight  who resolves what, who waits for whom            (tier_cache.flight) view    one view's
+ * looks, slots and kept entries          (tier__view.lock) graph   nodes, dependencies, versions, variants,
+ * types    (tier_cache.graph) world   overlays, inputs, bans, sessions, pending writes  (tier_cache.world)
+ * `reading` (interning what was read from disk) is taken before graph and while nothing else is held.
+ * No lock is held across a callback of the host, a file system call or a store call; flush has a lock of its
+ * own that is taken first of all. */
+#ifndef TIER_MANAGER_H
+#define TIER_MANAGER_H
+#include <pthread.h>
+#include "coherence/doors.h"
+#include "tiers/base/profile.h"
+#include "tiers/digest.h"
+#include "tiers/memory.h"
+#include "tiers/store.h"
+
+enum {
+    TIER__SCHEMA = 1,       /* of identities, content keys and records; raise it and nothing old matches */
+    TIER__VARIANT_MAX = 8,  /* kept per identity (DESIGN 1) */
+    TIER__NEST_MAX = 1000,  /* builds within builds: about 1 KiB of stack each besides the host's */
+    TIER__BAN_MAX = 64,     /* live bans; the next one bans everything older */
+    TIER__TEXT_MAX = 4096,  /* of a remembered failure's text */
+    TIER__CLOSURE_MIN = 64, /* results below a request that make a list of its leaves worth its writing */
+    TIER__CHUNK = 4096      /* of the arrays by id */
+};
+
+/* Dependency kinds: on disk and in content keys, so numbers are for ever. What the name is; what is observed.
+ * A failure (absent, no access, wrong kind) is an observed value of its kind: FAILED of DESIGN 1 needs no
+ * second look. */
+#define TIER__KINDS(X)                                                 \
+    X(CONTENT, 1, "content", "path; digest of the bytes")              \
+    X(KIND, 2, "kind", "path; f, d or o")                              \
+    X(LINK, 3, "link", "path; where it leads")                         \
+    X(STAT, 4, "stat", "fields, path; kind and the fields")            \
+    X(LISTING, 5, "listing", "directory, glob; digest of the records") \
+    X(RESULT, 6, "result", "request; value hash")                      \
+    X(INPUT, 7, "input", "name; digest")                               \
+    X(ENV, 8, "environment", "name; digest")                           \
+    X(CONFIG, 9, "setting", "name; digest")                            \
+    X(TOOL, 10, "tool", "path; digest of the bytes")
+enum tier__kind {
+#define TIER__KIND_ENUM(name, number, text, help) TIER__K_##name = number,
+    TIER__KINDS(TIER__KIND_ENUM)
+#undef TIER__KIND_ENUM
+};
+const char *tier__kind_name(int kind);
+
+/* ---- paths and what stat says of them
+ * ---------------------------------------------------------------------- */
+struct tier__statid { /* a stat identity; zero ino: none */
+    uint64_t dev, ino, size;
+    int64_t mtime_ns, ctime_ns;
+    uint32_t mode, links;
+};
+struct tier__memo { /* what a path's bytes (or a directory's entries) were when it had this identity */
+    struct tier__statid id;
+    int64_t observed_at; /* before the first look at it, by the clock of time stamps */
+    tier_digest digest;
+    bool known, dirty, asked_store;
+};
+struct tier__path { /* interned, for the life of the cache */
+    uint32_t id;
+    uint32_t root;          /* index; UINT32_MAX: absolute */
+    const char *rel;        /* for the OS, below the root; points into key */
+    struct tier__memo memo; /* guarded by graph */
+    struct tier__path *chain;
+    uint64_t hash;
+    size_t key_size;
+    char key[];
+};
+
+/* ---- what is known
+ * ------------------------------------------------------------------------------------------- */
+struct tier__edge {
+    uint32_t dep, version;
+};
+struct tier__variant { /* one remembered (dependencies -> content key); immutable but for its place on disk */
+    atomic_uint refs;
+    tier_digest key, hash;          /* content key, value hash */
+    int32_t rc;                     /* 0 or a remembered failure */
+    char *text;                     /* of the failure, or NULL */
+    uint64_t born;                  /* ban sequence when its computation began */
+    int64_t created_ms, expires_ms; /* 0: never */
+    uint64_t size;                  /* of the value, in bytes */
+    uint32_t cost_us;
+    struct tier__edge *edges;
+    uint32_t edge_count;
+    unsigned char *raw; /* edges as on disk, until somebody walks them; then NULL */
+    uint64_t edge_sum;  /* on disk: over the names and values that its edges stand for */
+    char *tags;         /* each with a 0 behind it */
+    size_t tags_size;
+    uint8_t form; /* of the blob: TIER__FORM_... bits; 0: none, a husk from the start */
+    bool stored, blob_stored;
+    /* why it ran: the first difference to the newest variant then; kind 0: nothing was remembered */
+    struct tier__cause {
+        uint32_t dep, was, is;
+        tier_digest was_digest, is_digest;
+        char *text; /* "kind name", kept as text so that it outlives ids */
+    } cause;
+};
+enum { TIER__FORM_BYTES = 1, TIER__FORM_SAVED = 2 }; /* both: u64 size of the bytes, bytes, saved */
+enum tier__state { TIER__UNKNOWN, TIER__CLEAN, TIER__MAYBE, TIER__DIRTY };
+
+typedef struct tier__node { /* a request; interned for the life of the cache or its type */
+    tier_digest identity;
+    const tier_type *type;   /* NULL: undefined since */
+    struct tier__path *path; /* NULL: none */
+    void *args;
+    size_t args_size;
+    bool content; /* of a path-free type: args is the digest of the content */
+    uint32_t dep; /* its RESULT dependency */
+    struct tier__variant *variant[TIER__VARIANT_MAX]; /* newest first; guarded by graph */
+    uint32_t variant_count;
+    uint64_t loaded_epoch;         /* 0: never asked the store */
+    enum tier__state state;        /* guarded by graph; of the newest view (I5, I6) */
+    uint64_t event;                /* sequence of the last event that marked it */
+    tier_session *building;        /* guarded by flight */
+    struct tier__closure *closure; /* guarded by graph; NULL: none */
+    uint64_t closure_epoch;        /* when the store was asked for one; 0: never */
+    uint64_t hash;
+    struct tier__node *chain;
+} tier__node;
+
+struct tier__request { /* one allocation */
+    tier_digest type;
+    bool has_path, has_args, content;
+    const char *path;
+    const void *args;
+    size_t args_size;
+};
+struct tier__dep { /* an interned dependency name and the values it was observed to have */
+    uint8_t kind;
+    uint32_t id, fields;     /* fields: of STAT */
+    struct tier__path *path; /* CONTENT, KIND, LINK, STAT, TOOL, LISTING */
+    tier__node *node;        /* RESULT; NULL: of no type defined here */
+    char *name;              /* LISTING: glob; INPUT, ENV, CONFIG: name; RESULT: identity */
+    size_t name_size;
+    struct tier__request *request; /* RESULT: as read from disk, to find its type when it is defined */
+    tier_digest *value;            /* by version; guarded by graph */
+    uint32_t value_count, value_capacity;
+    uint32_t store_id; /* 0: none yet */
+    uint32_t *on_disk; /* by version: the version on disk + 1, 0: none; guarded by graph */
+    uint32_t disk_count, disk_first;
+    uint32_t *from_disk;   /* by version on disk - disk_first: our version */
+    bool disk_dirty;       /* of the write transaction under way */
+    uint64_t hash, stable; /* stable: the same in every process */
+    struct tier__dep *chain;
+};
+
+struct tier_type {
+    uint32_t magic;
+    tier_cache *cache;
+    char *name;
+    tier_type_def def;
+    tier_digest identity; /* of everything but path and arguments */
+    atomic_uint lent;
+    atomic_uint_fast64_t built, hit, loaded;
+    struct tier_type *next;
+    bool undefined;
+};
+
+/* ---- what one view has seen
+ * ----------------------------------------------------------------------------------- */
+struct tier__look { /* the first look at a path, frozen (I9) */
+    int rc;         /* of the stat */
+    char kind;      /* f d o; 0 when absent */
+    bool looked, has_content, has_entries;
+    int content_rc, entries_rc;
+    struct tier__statid id;
+    int64_t observed_at;
+    tier_digest content, entries;
+    tier__entry *overlay; /* referenced by the view's snapshot */
+};
+struct tier__slot {                /* by dependency id */
+    uint32_t version;              /* observed version + 1; 0: not looked at */
+    uint32_t depth;                /* of the activation */
+    tier_session *active;          /* RESULT: who resolves it in this view; guarded by flight */
+    struct tier__variant *variant; /* RESULT: bound to this; referenced, and for the life of the view */
+    tier__entry *entry; /* RESULT: kept by the view itself (null cache, once); INPUT, ENV, CONFIG: the bytes;
+                           referenced */
+    uint32_t from;      /* how it was bound */
+    int32_t seen;       /* not RESULT: 0 or the failure that was observed */
+};
+struct tier__chunks { /* a growing array whose elements never move */
+    void **chunk;
+    size_t chunk_count, element;
+};
+typedef struct tier__view {
+    atomic_uint refs;
+    tier_cache *cache;
+    pthread_mutex_t lock;
+    int64_t clock_ms;
+    uint64_t bans, event;              /* sequences at begin */
+    struct tier__world *world;         /* overlays and inputs as they were; referenced */
+    struct tier__chunks looks, slots;  /* struct tier__look by path id, struct tier__slot by dependency id */
+    struct tier__closure *closures[4]; /* verified wholesale: their leaves are this view's looks */
+    uint32_t closure_count;
+    atomic_bool changed; /* an input was seen to change under way */
+} tier__view;
+
+/* ---- who is computing
+ * ------------------------------------------------------------------------------------------- */
+typedef struct tier__loan {
+    struct tier__loan *previous, *next;
+    struct tier__scope *scope; /* NULL: detached */
+    tier__entry *entry;
+    void *memory; /* freed at the end of the loan (edits); NULL: none */
+} tier__loan;
+struct tier__scope {
+    tier__loan *loans;
+};
+typedef struct tier__frame { /* a running build, or what a fork inside one has read */
+    struct tier__frame *below;
+    tier__node *node;
+    struct tier__scope scope;
+    struct tier__edge *edges; /* in the order of reading, each dependency once */
+    uint32_t edge_count, edge_capacity;
+    uint32_t *seen; /* open addressing over dep + 1 */
+    uint32_t seen_capacity;
+    int sticky;
+    bool once, out_of_memory, path_free;
+    char *once_why, *fail_text;
+    int64_t expires_ms;
+    struct tier__buf tags;
+    struct tier__path **recheck; /* read by a tool: digested again at the end */
+    uint32_t recheck_count;
+} tier__frame;
+
+struct tier_session {
+    uint32_t magic;
+    tier_cache *cache;
+    tier__view *view;
+    tier_session *parent; /* of a fork */
+    tier_session *root;
+    uint32_t fork_depth; /* the parent's depth when it forked: what is active below that is ours too */
+    uint64_t id;
+    uint32_t flags;
+    int64_t deadline;    /* monotonic ms; 0: none */
+    atomic_int canceled; /* 0 or TIER_ECANCELED; of the root */
+    atomic_uint forks;
+    uint32_t depth, nest;
+    tier__frame *frame;      /* innermost; NULL: the session itself */
+    tier__frame *fork_frame; /* the parent's frame that our own reads go to; NULL: none */
+    tier__entry *content;    /* the bytes that a path-free build is about to get; lent by who resolves it */
+    struct tier__scope scope;
+    tier__loan *free_loans;
+    tier_session *waits_for; /* guarded by flight */
+    bool waits_across;       /* for another view's build */
+    bool mark;               /* of a search; guarded by flight */
+    struct tier__buf detail;
+    tier_session *next; /* of the cache's list; guarded by world */
+};
+
+/* ---- the world outside, as sessions begin with it: immutable, replaced whole
+ * ---------------------------------------- */
+struct tier__world_item {
+    char *name; /* key path or input name */
+    int64_t version;
+    tier__entry *entry; /* bytes; key and hash are their digest */
+};
+struct tier__world {
+    atomic_uint refs;
+    struct tier__world_item *overlay, *input; /* sorted by name */
+    size_t overlay_count, input_count;
+};
+struct tier__ban {
+    uint64_t sequence;
+    int by; /* TIER_BY_..., 3: pattern, 0: everything */
+    char *what;
+    void *pattern; /* compiled, of the pattern room */
+};
+
+struct tier__root {
+    char *name, *path; /* path: real */
+    int fd;
+    uint64_t dev, ino;
+};
+struct tier__table_of { /* hash table with chains through the element */
+    void **bucket;
+    size_t bucket_count, count;
+};
+struct tier__pending { /* a result that waits for its commit */
+    struct tier__pending *next;
+    tier__node *node;
+    struct tier__variant *variant;
+    tier__entry *blob;      /* referenced; NULL: none */
+    struct tier__buf saved; /* instead of blob's data: what save wrote */
+};
+
+struct tier_cache {
+    uint32_t magic;
+    struct tier__base base;
+    char *app, *app_version, *detail, *close_detail;
+    uint32_t flags;
+    struct tier__profile *profile;
+    struct tier__root *root;
+    size_t root_count;
+    tier_digest workspace;
+    pid_t pid;
+    tier__store *store;
+    struct tier__store_options store_options;
+    char *store_dir;
+    tier__memory *memory;
+    struct tier__hub *hub;
+    struct tier__watch *watch;
+
+    pthread_mutex_t flight, graph, world_lock, flushing, reading;
+    pthread_cond_t flight_done;
+    uint32_t flight_waiters;
+
+    struct tier__table_of nodes, deps, paths;
+    struct tier__chunks dep_by_id, path_by_id;
+    uint32_t dep_count, path_count;
+    uint32_t *store_map; /* id on disk -> dependency + 1 */
+    size_t store_map_size;
+    tier_type *types;
+    uint64_t epoch; /* raised when another process committed */
+    uint64_t last_news;
+    uint64_t graph_version;
+    struct tier__reverse *reverse;
+
+    struct tier__world *world;
+    struct tier__ban ban[TIER__BAN_MAX];
+    size_t ban_count;
+    uint64_t ban_sequence; /* of the newest ban */
+    uint64_t event;        /* sequence of the newest event in this process */
+    void (*pattern_free)(struct tier__base *b, void *pattern);
+    bool (*pattern_match)(void *pattern, const char *text, size_t size);
+    tier_session *sessions;
+    uint64_t next_session;
+    struct tier__scope detached_scope;
+    uint64_t detached;
+
+    struct tier__pending *pending, **pending_tail;
+    size_t pending_count;
+    uint64_t pending_bytes;
+    int64_t pending_since;
+    bool memos_dirty, closures_wait;
+};
+enum { TIER__CACHE_MAGIC = 0x54434143, TIER__SESSION_MAGIC = 0x54534553, TIER__TYPE_MAGIC = 0x54545950 };
+
+/* ---- ids.c: arrays by id, hash tables
+ * ------------------------------------------------------------------------------- */
+void *tier__chunks_at(const struct tier__chunks *a, size_t i); /* NULL: beyond */
+void *tier__chunks_make(struct tier__base *b, struct tier__chunks *a,
+                        size_t i); /* cleared; NULL: out of memory */
+void tier__chunks_fini(struct tier__base *b, struct tier__chunks *a);
+/* Room for one more element; false: out of memory. */
+bool tier__table_grow(struct tier__base *b, struct tier__table_of *t, uint64_t (*hash)(void *),
+                      void **(*chain)(void *));
+
+/* ---- path.c
+ * -----------------------------------------------------------------------------------------------------------
+ */
+/* Interned path of a key path; NULL and *rc: TIER_EINVAL (empty name of a root, too long), TIER_ENOMEM. */
+struct tier__path *tier__path_of(tier_cache *c, const char *key, int *rc);
+struct tier__path *tier__path_join(tier_cache *c, const struct tier__path *dir, const char *below, int *rc);
+/* fstatat(2) and openat(2) of it, whatever its length; as these. nofollow: of a link itself. */
+int tier__path_stat(tier_cache *c, const struct tier__path *p, bool nofollow, struct tier__statid *id,
+                    char *kind);
+int tier__path_open(tier_cache *c, const struct tier__path *p, int flags);
+long tier__path_readlink(tier_cache *c, const struct tier__path *p, char *buf, size_t size);
+/* Is it the path itself or below it? "" is the first root. */
+bool tier__path_below(const char *path, const char *dir);
+/* Trusted: nothing can have changed it since observed_at and left the identity as it is. */
+bool tier__statid_settled(const struct tier__statid *id, int64_t observed_at);
+bool tier__statid_equal(const struct tier__statid *a, const struct tier__statid *b);
+void tier__statid_of(const void *struct_stat, struct tier__statid *id, char *kind);
+
+/* ---- graph.c: nodes, dependencies, versions, variants
+ * ---------------------------------------------------------------- */
+tier__node *tier__node_of(tier_cache *c, const tier_type *type, struct tier__path *path, const void *args,
+                          size_t args_size);
+tier__node *tier__node_of_content(tier_cache *c, const tier_type *type, const tier_digest *content);
+struct tier__request *tier__request_of(tier_cache *c,
+                                       const tier__node *n); /* lock held; NULL: out of memory */
+struct tier__request *tier__request_make(tier_cache *c, const struct tier__request *like);
+bool tier__forwards(
+    const tier__node *n); /* path-free, asked for by path: stands for the node of its content */
+struct tier__dep *tier__dep_of(tier_cache *c, int kind, struct tier__path *path, uint32_t fields,
+                               const void *name, size_t name_size);
+struct tier__dep *tier__dep_at(tier_cache *c, uint32_t id);
+uint32_t tier__dep_version(tier_cache *c, struct tier__dep *d,
+                           const tier_digest *value); /* UINT32_MAX: no memory */
+uint32_t tier__dep_version_locked(tier_cache *c, struct tier__dep *d, const tier_digest *value);
+void tier__dep_value(tier_cache *c, const struct tier__dep *d, uint32_t version, tier_digest *value);
+tier__node *tier__dep_node(tier_cache *c, struct tier__dep *d); /* NULL: its type is not defined here */
+void tier__dep_label(tier_cache *c, const struct tier__dep *d,
+                     struct tier__buf *out);                       /* "content of a/b.h" */
+void tier__node_label(const tier__node *n, struct tier__buf *out); /* "outline(a/b.h)" */
+struct tier__variant *tier__variant_ref(struct tier__variant *v);
+void tier__variant_unref(tier_cache *c, struct tier__variant *v);
+void tier__node_add(tier_cache *c, tier__node *n, struct tier__variant *v); /* newest; takes a reference */
+void tier__graph_fini(tier_cache *c);
+void tier__failure_digest(int rc, const char *text, tier_digest *out); /* the observed value of a failure */
+
+/* ---- view.c: looks and observations
+ * ------------------------------------------------------------------------------------ */
+tier__view *tier__view_new(tier_cache *c);
+void tier__view_unref(tier__view *v);
+struct tier__slot *tier__view_slot(tier__view *v, uint32_t dep); /* lock held; NULL: no memory */
+/* The frozen look at a path; the first one stats it. */
+int tier__view_look(tier_session *s, struct tier__path *p, struct tier__look *out);
+/* Digest of the content as this view sees it; entry (may be NULL): also its bytes, pinned. Result: 0 or the
+ * failure observed; TIER_ECHANGED and TIER_ENOMEM are no observations. */
+int tier__path_digest(tier_cache *c, struct tier__path *p, tier_digest *digest); /* outside any view */
+int tier__view_content(tier_session *s, struct tier__path *p, tier_digest *digest, tier__entry **entry);
+/* The names in a directory, pinned: a kind character (f d l o), name and 0 for each, in byte order of the
+ * names. */
+int tier__view_entries(tier_session *s, struct tier__path *p, tier_digest *digest, tier__entry **names);
+/* visited (may be NULL) gets every directory whose names mattered. */
+int tier__view_listing(tier_session *s, struct tier__path *dir, const char *glob, struct tier__buf *records,
+                       int (*visited)(void *user, struct tier__path *p), void *user);
+int tier__view_link(tier_session *s, struct tier__path *p,
+                    struct tier__buf *target); /* one link; EKIND: none */
+tier__entry *tier__entry_of(tier_cache *c, int tier, const void *data,
+                            size_t size);                                  /* a copy, with its digest */
+void tier__record_put(struct tier__buf *b, const void *data, size_t size); /* as tier_out_record */
+/* Observes d in s's view (not RESULT): the version, frozen; and its bytes where it has some (INPUT, ENV,
+ * CONFIG, LISTING: made anew), pinned; bytes may be NULL. seen: 0 or the failure that was observed. Result:
+ * 0, or what is no observation: TIER_ECHANGED, TIER_ENOMEM, TIER_EIO. */
+int tier__view_observe(tier_session *s, struct tier__dep *d, uint32_t *version, tier__entry **bytes,
+                       int *seen);
+/* Frozen value of a dependency in this view, or sets it: the first one wins. false: no memory. */
+bool tier__view_freeze(tier__view *v, struct tier__dep *d, uint32_t *version, tier__entry **bytes, int *seen);
+const struct tier__world_item *tier__world_find(const struct tier__world_item *items, size_t n,
+                                                const char *name);
+
+/* ---- session.c
+ * ------------------------------------------------------------------------------------------------------------
+ */
+int tier__fail(tier_session *s, int rc, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int tier__session_check(tier_session *s); /* 0, or canceled, timed out; sticky */
+int tier__say(tier_session *s, int rc, const char *format, ...)
+    __attribute__((format(printf, 3, 4))); /* detail only */
+void tier__stick(tier_session *s, int rc); /* to the running build */
+bool tier__sticky(int rc);                 /* a build that swallowed one fails with it */
+bool tier__remembered(int rc);             /* 0 and failures that are stored like values */
+int tier__lend(tier_session *s, tier__entry *e, uint32_t from, tier_value *v); /* takes over the reference */
+int tier__lend_memory(tier_session *s, void *memory);                          /* freed with the scope */
+int tier__frame_add(tier_cache *c, tier__frame *f, uint32_t dep, uint32_t version);
+void tier__frame_fini(tier_cache *c, tier__frame *f);
+void tier__cache_after_fork(tier_cache *c); /* in a child: the parent's store is let go, its own is opened */
+void tier__session_over(tier_cache *c); /* an outermost session ended: commit what has waited long enough */
+void tier__scope_end(tier_session *s, struct tier__scope *scope);
+int tier__record(tier_session *s, struct tier__dep *d, uint32_t version); /* to the innermost frame */
+
+/* ---- flight.c: who resolves what
+ * ------------------------------------------------------------------------------------------- */
+enum { TIER__ENTERED = 0, TIER__BOUND = 1, TIER__BYPASS = 2 };
+/* Begins to resolve n in s's view: ENTERED: ours until leave; BOUND: known by now; BYPASS: another thread has
+ * it, and waiting would never end: go on without. TIER_ECYCLE, TIER_ECANCELED, TIER_ETIMEOUT, TIER_ENOMEM. */
+int tier__enter(tier_session *s, tier__node *n);
+void tier__leave(tier_session *s, tier__node *n);
+/* Waits while a session of another view builds n; true: it has, look again. false: now we are who builds it.
+ */
+bool tier__build_enter(tier_session *s, tier__node *n);
+void tier__build_leave(tier_session *s, tier__node *n);
+
+/* ---- resolve.c, build.c
+ * ------------------------------------------------------------------------------------------------------ */
+enum { TIER__WANT_VALUE = 1, TIER__NO_BUILD = 2 };
+/* Brings n up to date in s's view and gives the variant it is bound to (valid while the view lives), and with
+ * WANT_VALUE its entry (pinned; NULL for a remembered failure). */
+int tier__resolve(tier_session *s, tier__node *n, int flags, struct tier__variant **v, tier__entry **e,
+                  uint32_t *from);
+/* The variant that n is bound to in s's view, or NULL. */
+struct tier__variant *tier__bound(tier_session *s, const tier__node *n);
+int tier__bind(tier_session *s, tier__node *n, struct tier__variant *v, tier__entry *keep, uint32_t from);
+
+struct tier__built {
+    struct tier__variant *variant; /* referenced */
+    tier__entry *entry;            /* referenced; NULL for a failure */
+    struct tier__buf saved;        /* the blob, where it is not just the entry's bytes */
+    bool once;
+};
+/* Runs the build in a frame of its own. 0: a result or a remembered failure; else nothing that is to be kept.
+ */
+int tier__build(tier_session *s, tier__node *n, const struct tier__cause *cause, struct tier__built *out);
+void tier__built_fini(tier_cache *c, struct tier__built *b);
+int tier__cycle(tier_session *s, const tier__node *n); /* TIER_ECYCLE with the path of it */
+
+/* ---- load.c, flush.c, record.c, closure.c
+ * ------------------------------------------------------------------------------------ */
+void tier__node_load(tier_cache *c, tier__node *n);               /* its variants from disk, once an epoch */
+bool tier__variant_edges(tier_cache *c, struct tier__variant *v); /* interns what is raw; false: unusable */
+tier__entry *tier__blob_load(tier_session *s, tier__node *n, const struct tier__variant *v);
+void tier__memo_load(tier_cache *c, struct tier__path *p);
+struct tier__built;
+void tier__pending_add(tier_cache *c, tier__node *n, struct tier__built *b); /* takes b's saved bytes */
+tier__entry *tier__pending_blob(tier_cache *c, const tier_digest *key,
+                                struct tier__buf *saved); /* what still waits */
+int tier__pending_flush(tier_cache *c, bool force);
+void tier__pending_drop(tier_cache *c);
+void tier__news(tier_cache *c);                         /* at begin: has another process committed? */
+bool tier__closure_try(tier_session *s, tier__node *n); /* binds n where all its leaves are as they were */
+void tier__closure_make(tier_session *s, tier__node *n);
+bool tier__closure_look(tier__view *v, const struct tier__path *p, struct tier__look *out);
+void tier__closures_free(tier__view *v);
+void tier__closure_unref(tier_cache *c, struct tier__closure *k);
+bool tier__closures_wait(tier_cache *c); /* for the disk */
+int tier__closures_write(tier_cache *c, tier__write *w);
+void tier__closure_anchor(tier_session *s, struct tier__path *p, struct tier__look *absent);
+
+/* ---- ban.c, mark.c
+ * ----------------------------------------------------------------------------------------------------------
+ */
+bool tier__banned(tier_cache *c, const tier__node *n, const struct tier__variant *v, uint64_t at);
+int tier__ban(tier_cache *c, int by, const char *what, void *pattern);
+void tier__bans_load(tier_cache *c);
+void tier__bans_free(tier_cache *c);
+void tier__mark(tier_cache *c, int kind, const char *name); /* an event: DIRTY, MAYBE, events, cancellation */
+void tier__mark_free(tier_cache *c);
+void tier__publish_result(tier_cache *c, const tier__node *n, tier__entry *e); /* to the streams */
+void tier__world_unref(tier_cache *c, struct tier__world *w);
+
+/* ---- type.c
+ * -------------------------------------------------------------------------------------------------------------------
+ */
+struct tier_out {
+    tier_cache *cache;
+    const tier_type *type;
+    struct tier__buf bytes;
+    bool has_bytes, has_object;
+    void *object;
+    size_t object_bytes;
+    tier__entry **hold;
+    uint32_t hold_count;
+    int error;
+};
+void tier__out_init(tier_out *out, tier_cache *c, const tier_type *type);
+void tier__out_fini(tier_out *out); /* destroys what nobody took */
+void tier__type_free(tier_type *t);
+tier__entry *tier__out_entry(tier_out *out, int tier); /* takes everything; NULL: out of memory */
+#endif

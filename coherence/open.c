@@ -1,0 +1,387 @@
+/* open.c - a cache from its options: profile, roots, memory, store; and back. */
+#include "coherence/manager.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "tiers/stream.h"
+#include "coherence/watch.h"
+
+static void set_detail(tier_cache *c, char **detail, const char *text)
+{
+    tier__free(&c->base, *detail);
+    *detail = tier__strdup(&c->base, text);
+}
+
+static int refuse(const tier_options *o, const char *format, const char *value)
+{
+    if (o && o->log) {
+        char line[512];
+        snprintf(line, sizeof line, format, value);
+        o->log(o->user, TIER_LOG_ERROR, line);
+    }
+    return TIER_EINVAL;
+}
+
+static int options_check(const tier_options *o)
+{
+    if (!o || o->struct_size < sizeof *o)
+        return TIER_EINVAL;
+    if (!o->app || !*o->app)
+        return refuse(o, "tier_open: %s is required", "app");
+    if (o->flags & ~(uint32_t)(TIER_NO_MEMORY | TIER_READ_ONLY | TIER_AUDIT))
+        return refuse(o, "tier_open: unknown bit in %s", "flags");
+    if ((o->root_count && !o->roots) || (o->setting_count && !o->settings))
+        return refuse(o, "tier_open: %s is NULL and its count is not 0",
+                      o->root_count ? "roots" : "settings");
+    for (size_t i = 0; i < o->root_count; i++) {
+        const char *name = o->roots[i].name ? o->roots[i].name : "";
+        if (!o->roots[i].path)
+            return refuse(o, "tier_open: root '%s' has no path", name);
+        if (strpbrk(name, ":/") || (i > 0 && !*name))
+            return refuse(o, "tier_open: root name '%s': only the first may be empty, none holds ':' or '/'",
+                          name);
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(name, o->roots[k].name ? o->roots[k].name : "") == 0)
+                return refuse(o, "tier_open: two roots are named '%s'", name);
+    }
+    return 0;
+}
+
+static int root_open(tier_cache *c, const tier_options *o, struct tier__root *r, const char *name,
+                     const char *path)
+{
+    struct stat st;
+    r->fd = -1;
+    char *real = realpath(path, NULL);
+    if (!real)
+        return errno == ENOMEM ? TIER_ENOMEM : refuse(o, "tier_open: root %s is not there", path);
+    r->path = tier__strdup(&c->base, real);
+    r->name = tier__strdup(&c->base, name ? name : "");
+    free(real);
+    if (!r->path || !r->name)
+        return TIER_ENOMEM;
+    r->fd = open(r->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (r->fd < 0 || fstat(r->fd, &st))
+        return refuse(o, "tier_open: root %s is not a directory", path);
+    r->dev = st.st_dev;
+    r->ino = st.st_ino;
+    return 0;
+}
+
+static int roots_open(tier_cache *c, const tier_options *o)
+{
+    size_t n = o->root_count ? o->root_count : 1;
+    if (!(c->root = tier__zalloc(&c->base, n, sizeof *c->root)))
+        return TIER_ENOMEM;
+    for (size_t i = 0; i < n; i++)
+        c->root[i].fd = -1;
+    c->root_count = n;
+    for (size_t i = 0; i < n; i++) {
+        int rc = o->root_count ? root_open(c, o, &c->root[i], o->roots[i].name, o->roots[i].path)
+                               : root_open(c, o, &c->root[i], "", ".");
+        if (rc)
+            return rc;
+    }
+    struct tier__hasher h;
+    tier__hash_begin(&h, "tierkit workspace");
+    tier__hash_str(&h, c->root[0].path);
+    tier__hash_u64(&h, c->root[0].dev);
+    tier__hash_u64(&h, c->root[0].ino);
+    tier__hash_end(&h, &c->workspace);
+    return 0;
+}
+
+static int profile_open(tier_cache *c, const tier_options *o)
+{
+    char error[512] = "";
+    struct tier__profile_request r = {.dir = o->dir,
+                                      .name = o->profile,
+                                      .settings = o->settings,
+                                      .setting_count = o->setting_count,
+                                      .root = c->root[0].path};
+    int rc = tier__profile_resolve(&c->base, &r, &c->profile, error, sizeof error);
+    return rc == TIER_EINVAL ? refuse(o, "tier_open: %s", error) : rc;
+}
+
+/* Where it cannot be had, the cache works without and says why. */
+static void store_open(tier_cache *c)
+{
+    char why[512] = "";
+    const struct tier__profile *p = c->profile;
+    if (c->flags & TIER_NO_MEMORY) {
+        set_detail(c, &c->detail, "the null cache: nothing is kept past a session");
+        return;
+    }
+    if (!tier__profile_persists(p)) {
+        set_detail(c, &c->detail,
+                   *p->dir ? "store.persist does not ask for a store" : "memory only, as asked");
+        return;
+    }
+    static const enum tier__sync sync[] = {TIER__SYNC_NONE, TIER__SYNC_RELAXED, TIER__SYNC_FULL};
+    c->store_options = (struct tier__store_options){
+        .dir = p->dir,
+        .read_only = c->flags & TIER_READ_ONLY,
+        .sync = sync[tier__profile_int(p, TIER__KEY_STORE_SYNC)],
+        .max_bytes = (uint64_t)tier__profile_int(p, TIER__KEY_STORE_MAX_BYTES),
+        .write_deadline_ms = tier__profile_int(p, TIER__KEY_STORE_LOCK_MS),
+        .compress_level = (int)tier__profile_int(p, TIER__KEY_STORE_COMPRESS_LEVEL)};
+    int rc = tier__store_open(&c->base, &c->store_options, &c->store, why, sizeof why);
+    if (rc) {
+        c->store = NULL;
+        set_detail(c, &c->detail, *why ? why : tier_strerror(rc));
+        tier__log(&c->base, TIER_LOG_WARNING, "no store: %s; going on in memory",
+                  *why ? why : tier_strerror(rc));
+        return;
+    }
+    c->last_news = tier__store_news(c->store);
+    c->epoch = 1;
+    tier__bans_load(c);
+}
+
+static int memory_open(tier_cache *c)
+{
+    const struct tier__profile *p = c->profile;
+    struct tier__memory_options m = {.policy = tier__profile_word(p, TIER__KEY_POLICY)};
+    m.budget[TIER_FILE] = (uint64_t)tier__profile_int(p, TIER__KEY_MEMORY_FILE);
+    m.budget[TIER_TREE] = (uint64_t)tier__profile_int(p, TIER__KEY_MEMORY_TREE);
+    m.budget[TIER_DELTA] = (uint64_t)tier__profile_int(p, TIER__KEY_MEMORY_DELTA);
+    return tier__memory_create(&c->base, &m, &c->memory);
+}
+
+static void locks_init(tier_cache *c)
+{
+    pthread_condattr_t monotonic;
+    pthread_mutex_init(&c->flight, NULL);
+    pthread_mutex_init(&c->graph, NULL);
+    pthread_mutex_init(&c->world_lock, NULL);
+    pthread_mutex_init(&c->flushing, NULL);
+    pthread_mutex_init(&c->reading, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&c->flight_done, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
+static void graph_init(tier_cache *c)
+{
+    c->dep_by_id.element = sizeof(struct tier__dep);
+    c->path_by_id.element = sizeof(struct tier__path *);
+    c->pending_tail = &c->pending;
+}
+
+static void cache_free(tier_cache *c)
+{
+    tier__watch_close(&c->watch);
+    tier__pending_drop(c);
+    tier__mark_free(c);
+    if (c->memory)
+        tier__memory_clear(c->memory); /* objects go before their types */
+    while (c->types) {
+        tier_type *t = c->types;
+        c->types = t->next;
+        tier__type_free(t);
+    }
+    tier__graph_fini(c);
+    tier__free(&c->base, c->store_map);
+    tier__bans_free(c);
+    tier__world_unref(c, c->world);
+    tier__hub_destroy(&c->hub);
+    tier__memory_destroy(&c->memory);
+    tier__store_close(&c->store);
+    for (size_t i = 0; i < c->root_count; i++) {
+        if (c->root[i].fd >= 0)
+            close(c->root[i].fd);
+        tier__free(&c->base, c->root[i].name);
+        tier__free(&c->base, c->root[i].path);
+    }
+    tier__free(&c->base, c->root);
+    tier__profile_free(&c->profile);
+    tier__free(&c->base, c->app);
+    tier__free(&c->base, c->app_version);
+    tier__free(&c->base, c->detail);
+    tier__free(&c->base, c->close_detail);
+    pthread_mutex_destroy(&c->flight);
+    pthread_mutex_destroy(&c->graph);
+    pthread_mutex_destroy(&c->world_lock);
+    pthread_mutex_destroy(&c->flushing);
+    pthread_mutex_destroy(&c->reading);
+    pthread_cond_destroy(&c->flight_done);
+    struct tier__base base = c->base;
+    c->magic = 0;
+    base.realloc(base.user, c, 0);
+}
+
+int tier_open(const tier_options *o, tier_cache **out)
+{
+    if (!out)
+        return TIER_EINVAL;
+    *out = NULL;
+    int rc = options_check(o);
+    if (rc)
+        return rc;
+    struct tier__base base;
+    tier__base_init(&base, o);
+    tier_cache *c = base.realloc(base.user, NULL, sizeof *c);
+    if (!c)
+        return TIER_ENOMEM;
+    memset(c, 0, sizeof *c);
+    tier__base_init(&c->base, o);
+    c->magic = TIER__CACHE_MAGIC;
+    c->flags = o->flags;
+    c->pid = getpid();
+    locks_init(c);
+    graph_init(c);
+    c->app = tier__strdup(&c->base, o->app);
+    c->app_version = o->app_version ? tier__strdup(&c->base, o->app_version) : NULL;
+    if (!c->app || (o->app_version && !c->app_version))
+        rc = TIER_ENOMEM;
+    if (!rc && tier__digest_init())
+        rc = TIER_ENOMEM; /* no hash, no keys: as good as no memory */
+    if (!rc)
+        rc = roots_open(c, o);
+    if (!rc)
+        rc = profile_open(c, o);
+    if (!rc)
+        rc = memory_open(c);
+    if (!rc)
+        rc = tier__hub_create(&c->base, &c->hub);
+    if (rc) {
+        cache_free(c);
+        return rc;
+    }
+    store_open(c);
+    *out = c;
+    return 0;
+}
+
+int tier_close(tier_cache **cp)
+{
+    char text[256];
+    if (!cp || !*cp)
+        return 0;
+    tier_cache *c = *cp;
+    if (c->magic != TIER__CACHE_MAGIC)
+        return TIER_EINVAL;
+    pthread_mutex_lock(&c->world_lock);
+    uint64_t detached = c->detached, first = c->sessions ? c->sessions->id : 0, live = 0;
+    for (const tier_session *s = c->sessions; s; s = s->next)
+        live++;
+    pthread_mutex_unlock(&c->world_lock);
+    unsigned streams = tier__hub_subscribers(c->hub);
+    if (c->pid == getpid() && (live || detached || streams)) {
+        snprintf(text, sizeof text,
+                 "%llu live sessions (the last begun is %llu), %llu detached values, %u open streams",
+                 (unsigned long long)live, (unsigned long long)first, (unsigned long long)detached, streams);
+        set_detail(c, &c->close_detail, text);
+        return TIER_EBUSY;
+    }
+    if (c->pid == getpid())
+        tier__pending_flush(c, true);
+    cache_free(c);
+    *cp = NULL;
+    return 0;
+}
+
+const char *tier_cache_detail(const tier_cache *c)
+{
+    if (!c || c->magic != TIER__CACHE_MAGIC)
+        return NULL;
+    return c->close_detail ? c->close_detail : c->detail;
+}
+
+/* What a child inherited may have been caught in the middle of anything by the fork, under locks that nobody
+ * will release: it begins anew, with its types, profile and roots alone. The parent's store is neither used
+ * nor closed here; what was known is let go of, not freed. */
+void tier__cache_after_fork(tier_cache *c)
+{
+    if (c->pid == getpid())
+        return;
+    c->pid = getpid();
+    locks_init(c);
+    c->nodes = c->deps = c->paths = (struct tier__table_of){0};
+    c->dep_by_id = c->path_by_id = (struct tier__chunks){0};
+    c->dep_count = c->path_count = 0;
+    c->store_map = NULL;
+    c->store_map_size = 0;
+    c->reverse = NULL;
+    c->pending = NULL;
+    c->pending_count = 0;
+    c->pending_bytes = 0;
+    c->sessions = NULL;
+    c->detached = 0;
+    c->detached_scope.loans = NULL;
+    c->watch = NULL;
+    c->hub = NULL;
+    c->memory = NULL;
+    c->flight_waiters = 0;
+    graph_init(c);
+    if (memory_open(c) || tier__hub_create(&c->base, &c->hub))
+        c->flags |= TIER_NO_MEMORY;
+    c->store = NULL;
+    store_open(c);
+}
+
+/* ---- what neighbours see
+ * ---------------------------------------------------------------------------------------------- */
+struct tier__base *tier__cache_base(tier_cache *c)
+{
+    return &c->base;
+}
+
+struct tier__hub *tier__cache_hub(tier_cache *c)
+{
+    return c->hub;
+}
+
+struct tier__watch *tier__cache_watch(tier_cache *c)
+{
+    pthread_mutex_lock(&c->world_lock);
+    struct tier__watch *w = c->watch;
+    pthread_mutex_unlock(&c->world_lock);
+    return w;
+}
+
+struct tier__watch *tier__cache_set_watch(tier_cache *c, struct tier__watch *w)
+{
+    pthread_mutex_lock(&c->world_lock);
+    struct tier__watch *loser = c->watch ? w : NULL;
+    if (!c->watch)
+        c->watch = w;
+    w = c->watch;
+    pthread_mutex_unlock(&c->world_lock);
+    tier__watch_close(&loser);
+    return w;
+}
+
+const char *tier__cache_dir(tier_cache *c)
+{
+    return c->store ? tier__store_path(c->store) : NULL;
+}
+
+const struct tier__profile *tier__cache_profile(tier_cache *c)
+{
+    return c->profile;
+}
+
+size_t tier__cache_root_count(tier_cache *c)
+{
+    return c->root_count;
+}
+
+const char *tier__cache_root_path(tier_cache *c, size_t i)
+{
+    return c->root[i].path;
+}
+
+char *tier__cache_key_path(tier_cache *c, size_t i, const char *rel)
+{
+    const char *name = c->root[i].name;
+    size_t n = strlen(name) + strlen(rel) + 2;
+    char *key = tier__alloc(&c->base, n);
+    if (key)
+        snprintf(key, n, "%s%s%s", name, *name ? ":" : "", rel);
+    return key;
+}

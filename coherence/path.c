@@ -1,0 +1,333 @@
+/* path.c - key paths: what names a file in keys, and how the OS reaches it. */
+#include "coherence/manager.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "tiers/checksum.h"
+
+enum {
+    OS_PATH_MAX = 4000,  /* below PATH_MAX (4096 with its 0): longer ones are opened piece by piece */
+    KEY_MAX = 256 * 1024 /* of a key path: nothing real is near it */
+};
+#define ROOT_NONE UINT32_MAX
+
+/* Settled: a write after observed_at must change the stamps. Time stamps tick with the kernel's timer (1 to
+ * 10 ms); file systems that keep whole seconds show it by zero nanoseconds, FAT keeps even ones. Git's racy
+ * rule. */
+enum { TICK_NS = 20 * 1000 * 1000 };
+#define COARSE_NS INT64_C(2000000000)
+
+bool tier__statid_settled(const struct tier__statid *id, int64_t observed_at)
+{
+    int64_t newest = id->mtime_ns > id->ctime_ns ? id->mtime_ns : id->ctime_ns;
+    bool coarse = id->mtime_ns % 1000000000 == 0 && id->ctime_ns % 1000000000 == 0;
+    return newest + (coarse ? COARSE_NS : TICK_NS) < observed_at;
+}
+
+bool tier__statid_equal(const struct tier__statid *a, const struct tier__statid *b)
+{
+    return a->ino == b->ino && a->dev == b->dev && a->size == b->size && a->mtime_ns == b->mtime_ns &&
+           a->ctime_ns == b->ctime_ns && a->mode == b->mode;
+}
+
+void tier__statid_of(const void *struct_stat, struct tier__statid *id, char *kind)
+{
+    const struct stat *st = struct_stat;
+    id->dev = st->st_dev;
+    id->ino = st->st_ino;
+    id->size = (uint64_t)st->st_size;
+    id->mtime_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+    id->ctime_ns = (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec;
+    id->mode = st->st_mode;
+    id->links = (uint32_t)st->st_nlink;
+    *kind = S_ISREG(st->st_mode) ? 'f' : S_ISDIR(st->st_mode) ? 'd' : 'o';
+}
+
+/* "a//./b/" -> "a/b"; the root of a path is "". ".." stays: what it means depends on links. */
+static size_t fold(const char *in, char *out)
+{
+    size_t n = 0;
+    if (*in == '/')
+        out[n++] = '/';
+    while (*in) {
+        while (*in == '/')
+            in++;
+        size_t part = strcspn(in, "/");
+        if (part == 0)
+            break;
+        if (!(part == 1 && *in == '.')) {
+            if (n && out[n - 1] != '/')
+                out[n++] = '/';
+            memcpy(out + n, in, part);
+            n += part;
+        }
+        in += part;
+    }
+    out[n] = 0;
+    return n;
+}
+
+/* The root that "name:rel" names, and where rel begins; else the first root and 0. */
+static uint32_t root_of(const tier_cache *c, const char *key, size_t *skip)
+{
+    const char *colon = strchr(key, ':');
+    *skip = 0;
+    if (key[0] == '/')
+        return ROOT_NONE;
+    if (colon) {
+        size_t n = (size_t)(colon - key);
+        for (size_t i = 0; i < c->root_count; i++)
+            if (n && strlen(c->root[i].name) == n && memcmp(c->root[i].name, key, n) == 0) {
+                *skip = n + 1;
+                return (uint32_t)i;
+            }
+    }
+    return 0;
+}
+
+static uint64_t path_hash(void *p)
+{
+    return ((struct tier__path *)p)->hash;
+}
+static void **path_chain(void *p)
+{
+    return (void **)&((struct tier__path *)p)->chain;
+}
+
+static struct tier__path *path_intern(tier_cache *c, const char *key, size_t size, uint32_t root, size_t skip,
+                                      int *rc)
+{
+    uint64_t hash = tier__checksum(key, size, 0);
+    pthread_mutex_lock(&c->graph);
+    struct tier__path *p = NULL;
+    if (c->paths.bucket_count)
+        for (p = c->paths.bucket[hash & (c->paths.bucket_count - 1)]; p; p = p->chain)
+            if (p->hash == hash && p->key_size == size && memcmp(p->key, key, size) == 0)
+                break;
+    if (!p && tier__table_grow(&c->base, &c->paths, path_hash, path_chain) &&
+        (p = tier__zalloc(&c->base, 1, sizeof *p + size + 1))) {
+        struct tier__path **by_id = tier__chunks_make(&c->base, &c->path_by_id, c->path_count);
+        if (by_id) {
+            p->id = c->path_count++;
+            *by_id = p;
+            p->root = root;
+            p->key_size = size;
+            p->hash = hash;
+            memcpy(p->key, key, size + 1);
+            p->rel = p->key + skip;
+            void **at = &c->paths.bucket[hash & (c->paths.bucket_count - 1)];
+            p->chain = *at;
+            *at = p;
+            c->paths.count++;
+        } else {
+            tier__free(&c->base, p);
+            p = NULL;
+        }
+    }
+    pthread_mutex_unlock(&c->graph);
+    *rc = p ? 0 : TIER_ENOMEM;
+    return p;
+}
+
+struct tier__path *tier__path_of(tier_cache *c, const char *key, int *rc)
+{
+    char small[512], *buf = small;
+    size_t size = strlen(key), skip;
+    *rc = TIER_EINVAL;
+    if (size > KEY_MAX)
+        return NULL;
+    if (size + 2 > sizeof small && !(buf = tier__alloc(&c->base, size + 2))) {
+        *rc = TIER_ENOMEM;
+        return NULL;
+    }
+    uint32_t root = root_of(c, key, &skip);
+    memcpy(buf, key, skip);
+    size_t n = skip + fold(key + skip + (skip ? strspn(key + skip, "/") : 0), buf + skip);
+    struct tier__path *p = path_intern(c, buf, n, root, skip, rc);
+    if (buf != small)
+        tier__free(&c->base, buf);
+    return p;
+}
+
+struct tier__path *tier__path_join(tier_cache *c, const struct tier__path *dir, const char *below, int *rc)
+{
+    size_t skip = (size_t)(dir->rel - dir->key), a = dir->key_size, b = strlen(below);
+    char small[512], *buf = small;
+    if (a + b + 2 > sizeof small && !(buf = tier__alloc(&c->base, a + b + 2))) {
+        *rc = TIER_ENOMEM;
+        return NULL;
+    }
+    memcpy(buf, dir->key, a);
+    if (a > skip && buf[a - 1] != '/')
+        buf[a++] = '/';
+    memcpy(buf + a, below, b + 1);
+    struct tier__path *p = path_intern(c, buf, a + b, dir->root, skip, rc);
+    if (buf != small)
+        tier__free(&c->base, buf);
+    return p;
+}
+
+bool tier__path_below(const char *path, const char *dir)
+{
+    size_t n = strlen(dir);
+    if (n == 0)
+        return path[0] != '/';
+    if (strncmp(path, dir, n) != 0)
+        return false;
+    return path[n] == 0 || path[n] == '/' || dir[n - 1] == ':' || dir[n - 1] == '/';
+}
+
+/* A directory descriptor and the rest of the path that the OS can take from there; *close: whether to close
+ * it. */
+static int path_at(tier_cache *c, const struct tier__path *p, const char **rest, bool *close_it)
+{
+    int fd = p->root == ROOT_NONE ? AT_FDCWD : c->root[p->root].fd;
+    const char *at = *p->rel ? p->rel : ".";
+    size_t left = strlen(at);
+    *close_it = false;
+    while (left > OS_PATH_MAX) {
+        char piece[OS_PATH_MAX + 1];
+        size_t n = OS_PATH_MAX;
+        while (n && at[n] != '/')
+            n--;
+        if (n == 0)
+            n = strcspn(at, "/"); /* a name too long: the OS shall say so */
+        if (n > OS_PATH_MAX)
+            n = OS_PATH_MAX;
+        memcpy(piece, at, n);
+        piece[n] = 0;
+        int next = openat(fd, n ? piece : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        int error = errno;
+        if (*close_it)
+            close(fd);
+        errno = error;
+        if (next < 0)
+            return -1;
+        fd = next;
+        *close_it = true;
+        at += n + (at[n] == '/');
+        left -= n + (at[-1] == '/');
+    }
+    *rest = *at ? at : ".";
+    return fd;
+}
+
+static void path_done(int fd, bool close_it)
+{
+    int error = errno;
+    if (close_it)
+        close(fd);
+    errno = error;
+}
+
+int tier__path_stat(tier_cache *c, const struct tier__path *p, bool nofollow, struct tier__statid *id,
+                    char *kind)
+{
+    const char *rest;
+    bool close_it;
+    struct stat st;
+    int fd = path_at(c, p, &rest, &close_it);
+    if (fd == -1)
+        return tier__errno_rc(errno);
+    int failed = fstatat(fd, rest, &st, nofollow ? AT_SYMLINK_NOFOLLOW : 0);
+    path_done(fd, close_it);
+    if (failed)
+        return tier__errno_rc(errno);
+    tier__statid_of(&st, id, kind);
+    if (nofollow && S_ISLNK(st.st_mode))
+        *kind = 'l';
+    return 0;
+}
+
+int tier__path_open(tier_cache *c, const struct tier__path *p, int flags)
+{
+    const char *rest;
+    bool close_it;
+    int dir = path_at(c, p, &rest, &close_it);
+    if (dir == -1)
+        return -1;
+    int fd = openat(dir, rest, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    path_done(dir, close_it);
+    return fd;
+}
+
+long tier__path_readlink(tier_cache *c, const struct tier__path *p, char *buf, size_t size)
+{
+    const char *rest;
+    bool close_it;
+    int dir = path_at(c, p, &rest, &close_it);
+    if (dir == -1)
+        return -1;
+    long n = readlinkat(dir, rest, buf, size);
+    path_done(dir, close_it);
+    return n;
+}
+
+/* ---- the host's side: argv paths in, messages out
+ * ---------------------------------------------------------------- */
+int tier_path_in(const tier_cache *c, const char *os_path, char *buf, size_t size)
+{
+    if (!c || c->magic != TIER__CACHE_MAGIC || !os_path || !buf)
+        return TIER_EINVAL;
+    size_t n = strlen(os_path) + PATH_MAX + 4;
+    char *full = malloc(n), *folded = malloc(n);
+    int rc = full && folded ? 0 : TIER_ENOMEM;
+    if (!rc && *os_path != '/') {
+        char cwd[PATH_MAX];
+        if (!getcwd(cwd, sizeof cwd))
+            rc = tier__errno_rc(errno);
+        else
+            snprintf(full, n, "%s/%s", cwd, os_path);
+    } else if (!rc) {
+        snprintf(full, n, "%s", os_path);
+    }
+    if (!rc) {
+        fold(full, folded);
+        const char *out = folded;
+        size_t best = 0, prefix = 0;
+        const char *name = "";
+        for (size_t i = 0; i < c->root_count; i++) { /* the longest root that holds it */
+            size_t len = strlen(c->root[i].path);
+            if (len >= best && len > 0 && tier__path_below(folded, c->root[i].path)) {
+                best = len;
+                prefix = len;
+                name = c->root[i].name;
+            }
+        }
+        out += prefix + (prefix > 1 && folded[prefix] == '/');
+        int k = snprintf(buf, size, "%s%s%s", name, *name ? ":" : "", out);
+        rc = k < 0 || (size_t)k >= size ? TIER_EINVAL : 0;
+    }
+    free(full);
+    free(folded);
+    return rc;
+}
+
+int tier_path_out(const tier_cache *c, const char *path, char *buf, size_t size)
+{
+    if (!c || c->magic != TIER__CACHE_MAGIC || !path || !buf)
+        return TIER_EINVAL;
+    size_t skip;
+    uint32_t root = root_of(c, path, &skip);
+    char cwd[PATH_MAX];
+    if (!getcwd(cwd, sizeof cwd))
+        cwd[0] = 0;
+    size_t n = strlen(path) + (root == ROOT_NONE ? 0 : strlen(c->root[root].path)) + 2;
+    char *full = malloc(n);
+    if (!full)
+        return TIER_ENOMEM;
+    if (root == ROOT_NONE)
+        snprintf(full, n, "%s", path);
+    else
+        snprintf(full, n, "%s%s%s", c->root[root].path, path[skip] ? "/" : "", path + skip);
+    size_t up = strlen(cwd);
+    const char *out = full;
+    if (up > 1 && tier__path_below(full, cwd))
+        out = full[up] ? full + up + 1 : ".";
+    int k = snprintf(buf, size, "%s", out);
+    free(full);
+    return k < 0 || (size_t)k >= size ? TIER_EINVAL : 0;
+}

@@ -1,0 +1,467 @@
+/* resolve.c - pull: bringing a request up to date in a view.
+ *
+ * I15 The variants of a request are walked newest first, each in the order in which its dependencies were
+ * read, and the walk stops at the first difference. So a result below is asked for only when everything
+ * before it was as recorded, and then the build would have asked for it too: nothing runs that a run from
+ * scratch would not run. I3  What matches is bound to the view: (request -> variant) holds as long as the
+ * view. I5  A walk marks the request CLEAN for others only if no event came since the view began.
+ *
+ * The walk keeps its own stack, so that a chain of recorded results of any length needs no C stack. Builds
+ * nest. */
+#include "coherence/manager.h"
+
+struct step { /* one request on its way up to date */
+    struct step *below;
+    tier__node *node;
+    struct tier__variant *variant[TIER__VARIANT_MAX]; /* referenced */
+    uint32_t count, at, edge;
+    bool entered, child_failed, snapped;
+    struct tier__cause cause; /* of the newest variant's end */
+};
+
+struct walk {
+    tier_session *s;
+    struct step *top;
+    int flags;
+    tier__entry *built; /* what the outermost build came to, pinned: it may be evicted before it is lent */
+};
+
+struct tier__variant *tier__bound(tier_session *s, const tier__node *n)
+{
+    pthread_mutex_lock(&s->view->lock);
+    struct tier__slot *slot = tier__chunks_at(&s->view->slots, n->dep);
+    struct tier__variant *v = slot ? slot->variant : NULL;
+    pthread_mutex_unlock(&s->view->lock);
+    return v;
+}
+
+int tier__bind(tier_session *s, tier__node *n, struct tier__variant *v, tier__entry *keep, uint32_t from)
+{
+    tier_cache *c = s->cache;
+    struct tier__dep *d = tier__dep_at(c, n->dep);
+    uint32_t version = tier__dep_version(c, d, &v->hash);
+    if (version == UINT32_MAX)
+        return tier__fail(s, TIER_ENOMEM, "no memory to bind a result");
+    pthread_mutex_lock(&s->view->lock);
+    struct tier__slot *slot = tier__view_slot(s->view, n->dep);
+    if (slot && !slot->variant) {
+        slot->variant = tier__variant_ref(v);
+        slot->version = version + 1;
+        slot->from = from;
+        slot->entry = keep ? tier__entry_ref(keep) : NULL;
+    }
+    pthread_mutex_unlock(&s->view->lock);
+    if (!slot)
+        return tier__fail(s, TIER_ENOMEM, "no memory to bind a result");
+    pthread_mutex_lock(&c->graph);
+    if (n->event <= s->view->event) /* an event since: the mark stays (I5) */
+        n->state = TIER__CLEAN;
+    pthread_mutex_unlock(&c->graph);
+    return 0;
+}
+
+/* ---- steps
+ * --------------------------------------------------------------------------------------------------------------
+ */
+static void step_variants_drop(tier_cache *c, struct step *t)
+{
+    for (uint32_t i = 0; i < t->count; i++)
+        tier__variant_unref(c, t->variant[i]);
+    t->count = t->at = t->edge = 0;
+}
+
+static void step_snap(tier_cache *c, struct step *t)
+{
+    step_variants_drop(c, t);
+    if (!(c->flags & TIER_NO_MEMORY)) {
+        tier__node_load(c, t->node);
+        pthread_mutex_lock(&c->graph);
+        for (; t->count < t->node->variant_count; t->count++)
+            t->variant[t->count] = tier__variant_ref(t->node->variant[t->count]);
+        pthread_mutex_unlock(&c->graph);
+    }
+    t->snapped = true;
+    t->child_failed = false;
+}
+
+static int push(struct walk *w, tier__node *n, bool entered)
+{
+    struct step *t = tier__zalloc(&w->s->cache->base, 1, sizeof *t);
+    if (!t) {
+        if (entered)
+            tier__leave(w->s, n);
+        return tier__fail(w->s, TIER_ENOMEM, "no memory to verify");
+    }
+    t->node = n;
+    t->entered = entered;
+    t->below = w->top;
+    w->top = t;
+    tier__count(&w->s->cache->base, TIER__VERIFY_NODES, 1);
+    return 0;
+}
+
+static void pop(struct walk *w, bool failed)
+{
+    struct step *t = w->top;
+    tier_cache *c = w->s->cache;
+    w->top = t->below;
+    if (failed && w->top)
+        w->top->child_failed = true;
+    if (t->entered)
+        tier__leave(w->s, t->node);
+    step_variants_drop(c, t);
+    tier__free(&c->base, t->cause.text);
+    tier__free(&c->base, t);
+}
+
+/* Why the newest variant does not hold any more. */
+static void note_cause(tier_cache *c, struct step *t, const struct tier__variant *v, uint32_t is)
+{
+    if (t->at != 0 || t->cause.text)
+        return;
+    struct tier__buf text;
+    struct tier__edge e = v->edges[t->edge];
+    struct tier__dep *d = tier__dep_at(c, e.dep);
+    tier__buf_init(&text, &c->base);
+    tier__dep_label(c, d, &text);
+    t->cause.dep = e.dep;
+    t->cause.was = e.version;
+    t->cause.is = is;
+    tier__dep_value(c, d, e.version, &t->cause.was_digest);
+    if (is != UINT32_MAX)
+        tier__dep_value(c, d, is, &t->cause.is_digest);
+    t->cause.text = text.failed ? NULL : tier__strdup(&c->base, (char *)text.data);
+    tier__buf_fini(&text);
+}
+
+static void note_text(tier_cache *c, struct step *t, const char *text)
+{
+    if (t->at == 0 && !t->cause.text)
+        t->cause.text = tier__strdup(&c->base, text);
+}
+
+static void next_variant(struct step *t)
+{
+    t->at++;
+    t->edge = 0;
+    t->child_failed = false;
+}
+
+/* ---- one edge, one variant
+ * ------------------------------------------------------------------------------------------------ */
+enum { SAME, DIFFERENT, DESCEND, STOP };
+
+/* Compares what the edge recorded with what the view sees. *is: the version now. */
+static int compare(struct walk *w, struct step *t, struct tier__edge e, uint32_t *is, int *rc)
+{
+    tier_session *s = w->s;
+    int seen;
+    *rc = 0;
+    *is = UINT32_MAX;
+    pthread_mutex_lock(&s->view->lock);
+    struct tier__slot *slot = tier__chunks_at(&s->view->slots, e.dep);
+    uint32_t known = slot ? slot->version : 0;
+    pthread_mutex_unlock(&s->view->lock);
+    if (known) {
+        *is = known - 1;
+        return *is == e.version ? SAME : DIFFERENT;
+    }
+    struct tier__dep *d = tier__dep_at(s->cache, e.dep);
+    if (d->kind != TIER__K_RESULT) {
+        *rc = tier__view_observe(s, d, is, NULL, &seen);
+        if (*rc)
+            return tier__sticky(*rc) ? STOP : DIFFERENT;
+        return *is == e.version ? SAME : DIFFERENT;
+    }
+    tier__node *child = t->child_failed ? NULL : tier__dep_node(s->cache, d);
+    if (!child)
+        return DIFFERENT; /* its type is not defined here, or it would not come */
+    int entered = tier__enter(s, child);
+    if (entered == TIER__BOUND)
+        return compare(w, t, e, is, rc); /* known by now: ends above */
+    if (entered == TIER_ECYCLE)
+        return DIFFERENT; /* the build will run into it and say so */
+    if (entered < 0) {
+        *rc = tier__fail(s, entered, "stopped while verifying: %s", tier_strerror(entered));
+        return STOP;
+    }
+    *rc = push(w, child, entered == TIER__ENTERED);
+    return *rc ? STOP : DESCEND;
+}
+
+/* Goes on with the variant at hand. */
+static int walk_variant(struct walk *w, struct step *t, int *rc)
+{
+    tier_session *s = w->s;
+    tier_cache *c = s->cache;
+    struct tier__variant *v = t->variant[t->at];
+    if (t->edge == 0) {
+        if (v->expires_ms && v->expires_ms <= s->view->clock_ms) {
+            note_text(c, t, "expired");
+            return DIFFERENT;
+        }
+        if (tier__banned(c, t->node, v, s->view->bans)) {
+            note_text(c, t, "invalidated");
+            return DIFFERENT;
+        }
+        if (!tier__variant_edges(c, v)) {
+            note_text(c, t, "its record names dependencies that are gone");
+            return DIFFERENT;
+        }
+    }
+    while (t->edge < v->edge_count) {
+        uint32_t is;
+        tier__count(&c->base, TIER__VERIFY_EDGES, 1);
+        int same = compare(w, t, v->edges[t->edge], &is, rc);
+        if (same == DIFFERENT)
+            note_cause(c, t, v, is);
+        if (same != SAME)
+            return same;
+        t->edge++;
+        t->child_failed = false;
+    }
+    return SAME;
+}
+
+/* ---- build, when nothing holds
+ * --------------------------------------------------------------------------------------------- */
+static void undeclared_alarm(tier_session *s, const tier__node *n, const char *when)
+{
+    struct tier__buf b;
+    tier__buf_init(&b, &s->cache->base);
+    tier__node_label(n, &b);
+    tier__count(&s->cache->base, TIER__ALARM_UNDECLARED, 1);
+    tier__log(
+        &s->cache->base, TIER_LOG_ERROR,
+        "%s gave two answers to the same recorded inputs (%s): its build reads something that it does not "
+        "declare; read it through the session, or call tier_once",
+        b.data ? (char *)b.data : "a result", when);
+    tier__buf_fini(&b);
+}
+
+/* What was built becomes known: to the view, to the process, and in time to the disk (I10: all of it in one
+ * commit). */
+static int publish(tier_session *s, tier__node *n, struct tier__built *b)
+{
+    tier_cache *c = s->cache;
+    bool kept = !(c->flags & TIER_NO_MEMORY) && !b->once;
+    bool different = false;
+    if (kept) {
+        pthread_mutex_lock(&c->graph);
+        for (uint32_t i = 0; i < n->variant_count; i++)
+            if (tier__digest_equal(&n->variant[i]->key, &b->variant->key))
+                different |= !tier__digest_equal(&n->variant[i]->hash, &b->variant->hash);
+        pthread_mutex_unlock(&c->graph);
+        if (different) {
+            undeclared_alarm(s, n, "built again");
+            tier__memory_remove(c->memory, (int)n->type->def.tier, &b->variant->key);
+        }
+    }
+    bool shared = b->entry && !tier__forwards(n) && (kept || (b->entry->exclusive && !b->once));
+    if (shared)
+        b->entry = tier__memory_insert(c->memory, b->entry);
+    bool keep = b->entry && !b->entry->exclusive && (!kept || !b->entry->resident);
+    int rc = tier__bind(s, n, b->variant, keep ? b->entry : NULL, TIER_BUILT);
+    if (!rc && kept) {
+        tier__node_add(c, n, b->variant);
+        tier__pending_add(c, n, b);
+    }
+    if (!rc && c->hub && b->entry)
+        tier__publish_result(c, n, b->entry);
+    return rc;
+}
+
+static int build_step(struct walk *w, struct step *t)
+{
+    tier_session *s = w->s;
+    tier_cache *c = s->cache;
+    struct tier__built b;
+    if (w->flags & TIER__NO_BUILD)
+        return tier__say(s, TIER_EABSENT, "not known without building");
+    if (tier__build_enter(s, t->node)) {
+        t->snapped = false; /* another session has just built it: look at what came of that */
+        return 1;
+    }
+    int rc = tier__session_check(s);
+    if (!rc)
+        rc = tier__build(s, t->node, &t->cause, &b);
+    if (!rc) {
+        if (t->count && tier__digest_equal(&t->variant[0]->hash, &b.variant->hash))
+            tier__count(&c->base, TIER__VERIFY_CUTOFF, 1);
+        rc = publish(s, t->node, &b);
+        if (!rc && !t->below && b.entry && !b.entry->exclusive)
+            w->built = tier__entry_ref(b.entry);
+        tier__built_fini(c, &b);
+    }
+    tier__build_leave(s, t->node);
+    return rc;
+}
+
+/* TIER_AUDIT: the answer is made again and compared; what came out is bound, whatever was remembered. */
+static int audit_step(struct walk *w, struct step *t, const struct tier__variant *v)
+{
+    tier_session *s = w->s;
+    tier_cache *c = s->cache;
+    struct tier__built b;
+    if (tier__forwards(t->node) || (w->flags & TIER__NO_BUILD))
+        return 1;
+    int rc = tier__build(s, t->node, NULL, &b);
+    if (rc)
+        return rc;
+    tier__count(&c->base, TIER__AUDIT_CHECKED, 1);
+    if (!tier__digest_equal(&v->hash, &b.variant->hash)) {
+        tier__count(&c->base, TIER__AUDIT_DIFFERENT, 1);
+        undeclared_alarm(s, t->node, "audited");
+        tier__memory_remove(c->memory, (int)t->node->type->def.tier, &v->key);
+    }
+    rc = publish(s, t->node, &b);
+    tier__built_fini(c, &b);
+    return rc;
+}
+
+/* ---- the walk
+ * ------------------------------------------------------------------------------------------------------------------
+ */
+static int walk_matched(struct walk *w, struct step *t)
+{
+    tier_session *s = w->s;
+    tier_cache *c = s->cache;
+    struct tier__variant *v = t->variant[t->at];
+    if (c->flags & TIER_AUDIT) {
+        int rc = audit_step(w, t, v);
+        if (rc <= 0)
+            return rc;
+    }
+    if (t->at)
+        tier__node_add(c, t->node, v); /* A -> B -> A: A is the newest again */
+    return tier__bind(s, t->node, v, NULL, TIER_VERIFIED);
+}
+
+static int walk(struct walk *w)
+{
+    tier_cache *c = w->s->cache;
+    int rc = 0;
+    while (w->top && !rc) {
+        struct step *t = w->top;
+        if (!t->snapped)
+            step_snap(c, t);
+        if (t->at < t->count) {
+            int same = walk_variant(w, t, &rc);
+            if (same == DIFFERENT)
+                next_variant(t);
+            else if (same == SAME && !(rc = walk_matched(w, t)))
+                pop(w, false);
+            continue;
+        }
+        rc = build_step(w, t);
+        if (rc == 1) { /* look again */
+            rc = 0;
+            continue;
+        }
+        bool stop = rc && (tier__sticky(rc) ? rc != TIER_ECYCLE : (w->flags & TIER__NO_BUILD) != 0);
+        if (rc && (stop || !t->below))
+            break;
+        pop(w, rc != 0);
+        rc = 0;
+    }
+    while (w->top)
+        pop(w, false);
+    return rc;
+}
+
+/* ---- the value
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
+static tier__entry *value_known(tier_session *s, tier__node *n, const struct tier__variant *v)
+{
+    tier_cache *c = s->cache;
+    pthread_mutex_lock(&s->view->lock);
+    struct tier__slot *slot = tier__view_slot(s->view, n->dep);
+    tier__entry *e = slot && slot->entry ? tier__entry_ref(slot->entry) : NULL;
+    pthread_mutex_unlock(&s->view->lock);
+    if (e)
+        return e;
+    int tier = (int)n->type->def.tier;
+    return n->type->def.flags & TIER_EXCLUSIVE ? tier__memory_take(c->memory, tier, &v->key)
+                                               : tier__memory_find(c->memory, tier, &v->key);
+}
+
+static int value_of(tier_session *s, tier__node *n, struct tier__variant *v, int flags, tier__entry **e,
+                    uint32_t *from)
+{
+    tier_cache *c = s->cache;
+    bool tree = n->type->def.tier == TIER_TREE;
+    if ((*e = value_known(s, n, v))) {
+        if (*from != TIER_BUILT) {
+            tier__count(&c->base, tree ? TIER__TREE_HIT : TIER__DELTA_HIT, 1);
+            atomic_fetch_add_explicit(&((tier_type *)n->type)->hit, 1, memory_order_relaxed);
+        }
+        return 0;
+    }
+    if ((*e = tier__blob_load(s, n, v))) {
+        tier__count(&c->base, tree ? TIER__TREE_LOADED : TIER__DELTA_LOADED, 1);
+        atomic_fetch_add_explicit(&((tier_type *)n->type)->loaded, 1, memory_order_relaxed);
+        *from = TIER_LOADED;
+        return 0;
+    }
+    struct tier__built b; /* a husk: what it was worth is known, its bytes are not */
+    struct tier__cause cause = {.text = (char *)"its value was not kept"};
+    int rc = flags & TIER__NO_BUILD ? TIER_EABSENT : tier__session_check(s);
+    if (!rc)
+        rc = tier__build(s, n, &cause, &b);
+    if (rc)
+        return rc;
+    if (!tier__digest_equal(&b.variant->hash, &v->hash))
+        undeclared_alarm(s, n, "built again for its value");
+    *from = TIER_BUILT;
+    rc = b.entry ? publish(s, n, &b) : TIER_ETRANSIENT;
+    if (!rc)
+        *e = tier__entry_ref(b.entry);
+    tier__built_fini(c, &b);
+    return rc;
+}
+
+int tier__resolve(tier_session *s, tier__node *n, int flags, struct tier__variant **v, tier__entry **e,
+                  uint32_t *from)
+{
+    tier_cache *c = s->cache;
+    tier__entry *built = NULL;
+    int rc = 0;
+    *from = TIER_HIT;
+    if (!(*v = tier__bound(s, n))) {
+        int entered = tier__enter(s, n);
+        if (entered < 0)
+            return entered;
+        struct walk w = {.s = s, .flags = flags};
+        if (entered != TIER__BOUND && !s->frame && !(c->flags & (TIER_NO_MEMORY | TIER_AUDIT)) &&
+            tier__closure_try(s, n)) {
+            if (entered == TIER__ENTERED)
+                tier__leave(s, n);
+        } else if (entered != TIER__BOUND) {
+            rc = push(&w, n, entered == TIER__ENTERED);
+            if (!rc)
+                rc = walk(&w);
+            built = w.built;
+            if (rc) {
+                tier__entry_unref(built);
+                return rc;
+            }
+            if (!s->frame && !(c->flags & TIER_NO_MEMORY))
+                tier__closure_make(s, n);
+        }
+        if (!(*v = tier__bound(s, n))) {
+            tier__entry_unref(built);
+            return tier__fail(s, TIER_ENOMEM, "no memory to bind a result");
+        }
+        pthread_mutex_lock(&s->view->lock);
+        *from = tier__view_slot(s->view, n->dep)->from;
+        pthread_mutex_unlock(&s->view->lock);
+    }
+    if ((*v)->rc || !(flags & TIER__WANT_VALUE))
+        tier__entry_unref(built);
+    else if (built)
+        *e = built;
+    else
+        rc = value_of(s, n, *v, flags, e, from);
+    return rc;
+}

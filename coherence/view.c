@@ -1,0 +1,356 @@
+/* view.c - one view's looks: the first look at a path holds until the view ends (I9). */
+#include "coherence/manager.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    READ_TRIES = 5, /* a file that changes under every one of them is TIER_ECHANGED */
+    FILE_MAX =
+        256 * 1024 * 1024 /* larger is TIER_EKIND: reading and hashing it would take over half a second */
+};
+
+tier__view *tier__view_new(tier_cache *c)
+{
+    tier__view *v = tier__zalloc(&c->base, 1, sizeof *v);
+    if (!v)
+        return NULL;
+    atomic_init(&v->refs, 1);
+    atomic_init(&v->changed, false);
+    v->cache = c;
+    v->clock_ms = tier__now_ms();
+    v->looks.element = sizeof(struct tier__look);
+    v->slots.element = sizeof(struct tier__slot);
+    pthread_mutex_init(&v->lock, NULL);
+    pthread_mutex_lock(&c->world_lock);
+    v->bans = c->ban_sequence;
+    v->event = c->event;
+    if ((v->world = c->world))
+        atomic_fetch_add(&v->world->refs, 1);
+    pthread_mutex_unlock(&c->world_lock);
+    return v;
+}
+
+void tier__view_unref(tier__view *v)
+{
+    if (!v || atomic_fetch_sub(&v->refs, 1) != 1)
+        return;
+    tier_cache *c = v->cache;
+    for (size_t k = 0; k < v->slots.chunk_count; k++) {
+        struct tier__slot *slot = v->slots.chunk[k];
+        for (size_t i = 0; slot && i < TIER__CHUNK; i++) {
+            tier__variant_unref(c, slot[i].variant);
+            tier__entry_unref(slot[i].entry);
+        }
+    }
+    tier__chunks_fini(&c->base, &v->slots);
+    tier__chunks_fini(&c->base, &v->looks);
+    tier__closures_free(v);
+    tier__world_unref(c, v->world);
+    pthread_mutex_destroy(&v->lock);
+    tier__free(&c->base, v);
+}
+
+struct tier__slot *tier__view_slot(tier__view *v, uint32_t dep)
+{
+    return tier__chunks_make(&v->cache->base, &v->slots, dep);
+}
+
+static struct tier__look *look_slot(tier__view *v, const struct tier__path *p)
+{
+    return tier__chunks_make(&v->cache->base, &v->looks, p->id);
+}
+
+/* Copies the look at p, if there is one, or makes *mine the look. */
+static int look_settle(tier__view *v, const struct tier__path *p, struct tier__look *mine)
+{
+    pthread_mutex_lock(&v->lock);
+    struct tier__look *l = look_slot(v, p);
+    if (l && !l->looked && mine->looked)
+        *l = *mine;
+    if (l)
+        *mine = *l;
+    pthread_mutex_unlock(&v->lock);
+    return l ? 0 : TIER_ENOMEM;
+}
+
+int tier__view_look(tier_session *s, struct tier__path *p, struct tier__look *out)
+{
+    tier_cache *c = s->cache;
+    tier__view *v = s->view;
+    out->looked = false;
+    int rc = look_settle(v, p, out);
+    if (rc || out->looked)
+        return rc;
+    struct tier__look fresh = {.looked = true};
+    const struct tier__world_item *o =
+        v->world ? tier__world_find(v->world->overlay, v->world->overlay_count, p->key) : NULL;
+    if (o) {
+        fresh.kind = 'f';
+        fresh.overlay = o->entry;
+        fresh.id.size = o->entry->size;
+        fresh.has_content = true;
+        fresh.content = o->entry->key;
+    } else if (!tier__closure_look(v, p, &fresh)) {
+        fresh.observed_at = tier__now_ns();
+        fresh.rc = tier__path_stat(c, p, false, &fresh.id, &fresh.kind);
+        tier__count(&c->base, TIER__FILE_LOOK, 1);
+        if (fresh.rc == TIER_ENOMEM || fresh.rc == TIER_EIO)
+            return tier__fail(s, fresh.rc, "cannot look at %s: %s", p->key, tier_strerror(fresh.rc));
+        if (fresh.rc == TIER_EABSENT)
+            tier__closure_anchor(s, p, &fresh);
+    }
+    *out = fresh;
+    return look_settle(v, p, out);
+}
+
+tier__entry *tier__entry_of(tier_cache *c, int tier, const void *data, size_t size)
+{
+    tier__entry *e = tier__entry_new(c->memory, tier, size);
+    if (!e)
+        return NULL;
+    if (size)
+        memcpy(e->data, data, size);
+    tier__digest_of(data, size, &e->key);
+    e->hash = e->key;
+    return e;
+}
+
+/* Reads what fd has to say, whatever its stat says (files of proc say 0). */
+static int read_unsized(tier_cache *c, int fd, tier__entry **e)
+{
+    struct tier__buf b;
+    tier__buf_init(&b, &c->base);
+    int rc = 0;
+    for (;;) {
+        unsigned char *at = tier__buf_space(&b, 65536);
+        if (!at) {
+            rc = TIER_ENOMEM;
+            break;
+        }
+        ssize_t n = read(fd, at, 65536);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            rc = tier__errno_rc(errno);
+        if (n <= 0)
+            break;
+        b.size += (size_t)n;
+        if (b.size > FILE_MAX) {
+            rc = TIER_EKIND;
+            break;
+        }
+    }
+    if (!rc && !(*e = tier__entry_of(c, TIER_FILE, b.data, b.size)))
+        rc = TIER_ENOMEM;
+    tier__buf_fini(&b);
+    return rc;
+}
+
+/* size bytes and not one more; 1: the file has another size by now. */
+static int read_sized(tier_cache *c, int fd, size_t size, tier__entry **out)
+{
+    tier__entry *e = tier__entry_new(c->memory, TIER_FILE, size);
+    if (!e)
+        return TIER_ENOMEM;
+    size_t got = 0;
+    int rc = 0;
+    char more;
+    while (!rc) {
+        ssize_t n = got < size ? read(fd, (char *)e->data + got, size - got) : read(fd, &more, 1);
+        if (n < 0 && errno != EINTR)
+            rc = tier__errno_rc(errno);
+        else if (n > 0 && got == size)
+            rc = 1;
+        else if (n == 0 && got < size)
+            rc = 1;
+        else if (n == 0)
+            break;
+        else if (n > 0)
+            got += (size_t)n;
+    }
+    if (rc) {
+        tier__entry_unref(e);
+        return rc;
+    }
+    tier__digest_of(e->data, size, &e->key);
+    e->hash = e->key;
+    *out = e;
+    return 0;
+}
+
+static int read_once(tier_cache *c, const struct tier__path *p, struct tier__statid *id, tier__entry **e)
+{
+    struct stat st;
+    struct tier__statid after;
+    char kind;
+    int fd = tier__path_open(c, p, O_RDONLY);
+    if (fd < 0)
+        return tier__errno_rc(errno);
+    int rc = fstat(fd, &st) ? tier__errno_rc(errno) : 0;
+    if (!rc) {
+        tier__statid_of(&st, id, &kind);
+        if (kind != 'f' || id->size > FILE_MAX)
+            rc = TIER_EKIND;
+        else
+            rc = id->size ? read_sized(c, fd, (size_t)id->size, e) : read_unsized(c, fd, e);
+    }
+    if (!rc && !fstat(fd, &st)) {
+        tier__statid_of(&st, &after, &kind);
+        if (!tier__statid_equal(id, &after)) {
+            tier__entry_unref(*e);
+            *e = NULL;
+            rc = 1;
+        }
+    }
+    close(fd);
+    return rc;
+}
+
+/* The bytes of p, its stat identity equal before and after; into the file tier. */
+static int read_file(tier_cache *c, struct tier__path *p, struct tier__statid *id, int64_t *observed_at,
+                     tier__entry **e)
+{
+    int rc = 1;
+    for (int i = 0; rc == 1 && i < READ_TRIES; i++) {
+        *observed_at = tier__now_ns();
+        *e = NULL;
+        rc = read_once(c, p, id, e);
+    }
+    if (rc)
+        return rc == 1 ? TIER_ECHANGED : rc;
+    tier__count(&c->base, TIER__FILE_READ, 1);
+    tier__count(&c->base, TIER__FILE_READ_BYTES, (*e)->size);
+    *e = tier__memory_insert(c->memory, *e);
+    pthread_mutex_lock(&c->graph);
+    p->memo.id = *id;
+    p->memo.observed_at = *observed_at;
+    p->memo.digest = (*e)->key;
+    p->memo.known = p->memo.dirty = true;
+    c->memos_dirty = true;
+    pthread_mutex_unlock(&c->graph);
+    return 0;
+}
+
+/* The digest that p had under this identity, where that can be trusted. */
+static bool memo_digest(tier_cache *c, struct tier__path *p, const struct tier__statid *id,
+                        tier_digest *digest)
+{
+    tier__memo_load(c, p);
+    pthread_mutex_lock(&c->graph);
+    bool known =
+        p->memo.known && tier__statid_equal(&p->memo.id, id) && tier__statid_settled(id, p->memo.observed_at);
+    if (known)
+        *digest = p->memo.digest;
+    pthread_mutex_unlock(&c->graph);
+    return known;
+}
+
+/* First look at the content. *entry is set where the bytes were read on the way. */
+static int content_first(tier_session *s, struct tier__path *p, struct tier__look *look, bool fresh,
+                         tier__entry **entry)
+{
+    tier_cache *c = s->cache;
+    tier__view *v = s->view;
+    look->has_content = true;
+    if (look->rc || look->kind != 'f' || look->id.size > FILE_MAX) {
+        look->content_rc = look->rc ? look->rc : TIER_EKIND;
+    } else if (memo_digest(c, p, &look->id, &look->content)) {
+        tier__count(&c->base, TIER__FILE_DIGEST_KNOWN, 1);
+    } else {
+        struct tier__statid id;
+        int64_t at;
+        int rc = read_file(c, p, &id, &at, entry);
+        if (rc == TIER_ECHANGED)
+            atomic_store(&v->changed, true);
+        if (rc == TIER_ECHANGED || rc == TIER_ENOMEM || rc == TIER_EIO)
+            return tier__fail(s, rc, "cannot read %s: %s", p->key,
+                              rc == TIER_ECHANGED ? "it changed each time it was read" : tier_strerror(rc));
+        if (rc != TIER_EACCESS && !fresh && (rc || !tier__statid_equal(&id, &look->id))) {
+            tier__entry_unref(*entry);
+            *entry = NULL;
+            atomic_store(&v->changed, true);
+            return tier__fail(s, TIER_ECHANGED, "%s changed since this session first looked at it", p->key);
+        }
+        look->content_rc = rc;
+        if (!rc) {
+            look->content = (*entry)->key;
+            look->id = id;
+            look->observed_at = at;
+        }
+    }
+    pthread_mutex_lock(&v->lock);
+    struct tier__look *l = look_slot(v, p);
+    if (l && !l->has_content)
+        *l = *look;
+    else if (l)
+        *look = *l;
+    pthread_mutex_unlock(&v->lock);
+    return l ? 0 : TIER_ENOMEM;
+}
+
+/* The bytes that were seen before: from memory, or read again if they are still there. */
+static int content_again(tier_session *s, struct tier__path *p, const struct tier__look *look,
+                         tier__entry **entry)
+{
+    tier_cache *c = s->cache;
+    struct tier__statid id;
+    int64_t at;
+    if ((*entry = tier__memory_find(c->memory, TIER_FILE, &look->content))) {
+        tier__count(&c->base, TIER__FILE_HIT, 1);
+        return 0;
+    }
+    tier__count(&c->base, TIER__FILE_MISS, 1);
+    int rc = read_file(c, p, &id, &at, entry);
+    if (!rc && tier__digest_equal(&(*entry)->key, &look->content))
+        return 0;
+    if (!rc)
+        tier__entry_unref(*entry);
+    *entry = NULL;
+    if (rc == TIER_ENOMEM)
+        return tier__fail(s, rc, "no memory for the content of %s", p->key);
+    atomic_store(&s->view->changed, true);
+    return tier__fail(s, TIER_ECHANGED, "the bytes of %s that this session saw before are gone", p->key);
+}
+
+int tier__view_content(tier_session *s, struct tier__path *p, tier_digest *digest, tier__entry **entry)
+{
+    struct tier__look look = {.looked = false};
+    tier__entry *read = NULL;
+    int rc = look_settle(s->view, p, &look);
+    bool fresh = !look.looked;
+    if (!rc && fresh)
+        rc = tier__view_look(s, p, &look);
+    if (!rc && !look.has_content)
+        rc = content_first(s, p, &look, fresh, &read);
+    if (!rc && look.content_rc)
+        rc = look.content_rc;
+    if (!rc)
+        *digest = look.content;
+    if (!rc && entry) {
+        if (look.overlay)
+            *entry = tier__entry_ref(look.overlay);
+        else if (read && tier__digest_equal(&read->key, &look.content))
+            *entry = tier__entry_ref(read);
+        else
+            rc = content_again(s, p, &look, entry);
+    }
+    tier__entry_unref(read);
+    return rc;
+}
+
+int tier__path_digest(tier_cache *c, struct tier__path *p, tier_digest *digest)
+{
+    struct tier__statid id;
+    char kind;
+    int64_t at;
+    tier__entry *e = NULL;
+    int rc = tier__path_stat(c, p, false, &id, &kind);
+    if (!rc && memo_digest(c, p, &id, digest))
+        return 0;
+    if (!rc && !(rc = read_file(c, p, &id, &at, &e)))
+        *digest = e->key;
+    tier__entry_unref(e);
+    return rc;
+}
