@@ -54,6 +54,7 @@ static int counted_stat_fields(tier_session *s, const char *path, uint32_t field
 }
 
 /* The library's objects that are linked find the oracle's functions, not the library's own. */
+#ifndef OVER_LIBRARY
 /* In place of the library's: there is no library behind these sessions. */
 void tier__warm_defaults(tier_session *s, struct tier__warm_defaults *d)
 {
@@ -66,6 +67,7 @@ typedef void function(void);
 extern function *const linked[];
 function *const linked[] = {(function *)tier_stat, (function *)tier_list, (function *)tier_realpath,
                             (function *)tier_next, (function *)tier_release};
+#endif
 
 /* ---- a tree, a session, and a log of what progress told */
 
@@ -121,6 +123,7 @@ static int setup(void **state)
     assert_non_null(mkdtemp(w->dir));
     o.app = "test_warm";
     o.dir = "";
+    o.flags = TIER_NO_MEMORY; /* every session reads anew, so that every load can be counted */
     o.roots = &root;
     o.root_count = 1;
     assert_int_equal(tier_open(&o, &w->cache), 0);
@@ -460,6 +463,41 @@ static void bad_arguments_are_refused(void **state)
     assert_int_equal(warm_under_test(w->session, NULL, NULL, 0, NULL), 0);
 }
 
+#ifdef OVER_LIBRARY
+/* With memory: what was warmed is known to the next session, and costs its budget nothing. */
+static void what_is_warm_is_known(void **state)
+{
+    struct world *w = *state;
+    tier_options o = TIER_INIT(tier_options);
+    tier_root root = {"", w->dir};
+    tier_session *s;
+    tier_value v;
+
+    c_tree(w);
+    assert_int_equal(tier_close(&w->cache), 0);
+    o.app = "test_warm";
+    o.dir = "";
+    o.roots = &root;
+    o.root_count = 1;
+    assert_int_equal(tier_open(&o, &w->cache), 0);
+    usleep(60000); /* young time stamps are never trusted: files would be read again */
+    expect(w, "a.h", "a.h 0D\nsub/b.h 1D\nsub/c.h 2D\n");
+    assert_true(w->report.bytes > 0);
+    expect(w, "a.h", "a.h 0K\nsub/b.h 1K\nsub/c.h 2K\n");
+    assert_int_equal(w->report.bytes, 0);
+    assert_int_equal(w->report.known, 3);
+    put(w, "sub/b.h", "#include \"new.h\"\n");
+    put(w, "sub/new.h", "");
+    w->options.jobs = 0; /* the profile's */
+    expect(w, "a.h", "a.h 0K\nsub/b.h 1D\nsub/new.h 2D\n");
+    assert_int_equal(tier_begin(w->cache, NULL, &s), 0);
+    assert_int_equal(tier_file(s, "sub/new.h", &v), 0);
+    assert_int_equal(v.size, 0);
+    assert_true(v.from == TIER_HIT || v.from == TIER_BUILT); /* built where its time stamp is young */
+    assert_int_equal(tier_end(&s), 0);
+}
+#endif
+
 #define WORLD_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 int main(void)
 {
@@ -474,6 +512,9 @@ int main(void)
         WORLD_TEST(progress_and_sessions_cancel),
         WORLD_TEST(time_runs_out),
         WORLD_TEST(bad_arguments_are_refused),
+#ifdef OVER_LIBRARY
+        WORLD_TEST(what_is_warm_is_known),
+#endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
