@@ -286,22 +286,73 @@ static uint32_t square(ol_builder *b, uint32_t i, uint32_t to, level *l)
     return end;
 }
 
+/* A word that is no qualifier: the declarator's name, or a macro, final or override behind the parameters. */
+static uint32_t over_word(const ol_builder *b, uint32_t i, uint32_t to, level *l)
+{
+    if (!l->named) {
+        l->named = true;
+        return name_end(b, i, to);
+    }
+    i++;
+    if (i >= to || !ol__is(b, i, '('))
+        return i;
+    /* the inner parentheses of name P((params)) are the parameters */
+    bool inner = !l->grouped && i + 1 < to && ol__is(b, i + 1, '(') &&
+                 OL_TOKS(b)[i + 1].match + 1 == OL_TOKS(b)[i].match;
+    return inner ? i + 1 : skip_group(b, i, to);
+}
+
+/* One token that opens and closes no level; returns the next, OL_NONE at the declarator's end. */
+static uint32_t declarator_token(ol_builder *b, uint32_t i, level *l, bool outermost)
+{
+    const lex_token *t = &OL_TOKS(b)[i];
+    unsigned c = t->kind == LEX_PUNCT ? t->code : 0;
+    uint32_t to = l->close;
+    if (c == ',' && l->params) {
+        put(b, ",");
+        l->named = l->array = false;
+        return i + 1 < to ? begin_param(b, i + 1, to) : i + 1;
+    }
+    if (c == ';' || c == ',' || (c == '{' && outermost))
+        return OL_NONE;
+    if (c == '=' || c == ':')
+        return outermost ? OL_NONE : skip_value(b, i, to);
+    if (c == '*' || c == '&' || c == '^' || c == LEX_ANDAND || c == LEX_DOTS) {
+        put_token(b, i);
+        return i + 1;
+    }
+    if (c == '[')
+        return square(b, i, to, l);
+    if (c == LEX_ARROW && outermost) {
+        put(b, "->");
+        for (i++; i < to && !ol__is(b, i, ';') && !ol__is(b, i, '='); i++)
+            put_token(b, i);
+        return OL_NONE;
+    }
+    if (ol__class(b, i) & LEX_K_QUAL)
+        return qualifier(b, i, to, l);
+    if (ol__class(b, i) & LEX_K_ATTR)
+        return i + 1 < to && ol__is(b, i + 1, '(') ? skip_group(b, i + 1, to) : i + 1;
+    if (ol__word(b, i) && (!l->named || outermost))
+        return over_word(b, i, to, l);
+    if (c == LEX_SCOPE && i + 1 < to && ol__is(b, i + 1, '*'))
+        put(b, "::");
+    return i + 1;
+}
+
 static void declarator(ol_builder *b, uint32_t i, uint32_t to, bool named)
 {
     level stack[SIG_DEEP] = {{.close = to, .named = named}};
     unsigned depth = 0;
     while (i < to) {
         level *l = &stack[depth];
-        const lex_token *t = &OL_TOKS(b)[i];
-        unsigned c = t->kind == LEX_PUNCT ? t->code : 0;
-        if (depth && i == l->close) {
+        if (depth && i >= l->close) {
             put(b, ")");
-            depth--;
-            i++;
-            stack[depth].named = true;
-        } else if (c == '(') {
-            bool inner = opens_declarator(b, i, to, l->named);
-            uint32_t close = skip_group(b, i, to) - 1;
+            i = l->close + 1;
+            stack[--depth].named = true;
+        } else if (ol__is(b, i, '(')) {
+            bool inner = opens_declarator(b, i, l->close, l->named);
+            uint32_t close = skip_group(b, i, l->close) - 1;
             if (depth + 1 >= SIG_DEEP) {
                 put(b, "(?)");
                 i = close + 1;
@@ -311,45 +362,11 @@ static void declarator(ol_builder *b, uint32_t i, uint32_t to, bool named)
             l->grouped = true;
             stack[++depth] = (level){.close = close, .params = !inner};
             i = inner || i + 1 >= close ? i + 1 : begin_param(b, i + 1, close);
-        } else if (c == ',' && l->params) {
-            put(b, ",");
-            l->named = l->array = false;
-            i = i + 1 < l->close ? begin_param(b, i + 1, l->close) : i + 1;
-        } else if (c == ';' || (c == ',' && !l->params) || (c == '{' && !depth)) {
-            return;
-        } else if (c == '=' || c == ':') {
-            i = skip_value(b, i, l->close);
-            if (!depth)
-                return;
-        } else if (c == '*' || c == '&' || c == '^' || c == LEX_ANDAND || c == LEX_DOTS) {
-            put_token(b, i++);
-        } else if (c == '[') {
-            i = square(b, i, to, l);
-        } else if (ol__class(b, i) & LEX_K_QUAL) {
-            i = qualifier(b, i, to, l);
-        } else if (ol__class(b, i) & LEX_K_ATTR) {
-            i++;
-            if (i < to && ol__is(b, i, '('))
-                i = skip_group(b, i, to);
-        } else if (c == LEX_ARROW && !depth) {
-            put(b, "->");
-            for (i++; i < to && !ol__is(b, i, ';') && !ol__is(b, i, '='); i++)
-                put_token(b, i);
-            return;
-        } else if (ol__word(b, i) && l->named && !depth) {
-            i++; /* a macro or final, override behind the parameters; the inner parentheses of name
-                    P((params)) */
-            bool inner = !l->grouped && ol__is(b, i, '(') && ol__is(b, i + 1, '(') && i + 1 < to &&
-                         OL_TOKS(b)[i + 1].match + 1 == OL_TOKS(b)[i].match;
-            if (i < to && ol__is(b, i, '('))
-                i = inner ? i + 1 : skip_group(b, i, to);
-        } else if (!l->named && ol__word(b, i)) {
-            l->named = true;
-            i = name_end(b, i, to);
         } else {
-            i++;
-            if (c == LEX_SCOPE && i < to && ol__is(b, i, '*'))
-                put(b, "::");
+            uint32_t next = declarator_token(b, i, l, depth == 0);
+            if (next == OL_NONE)
+                break;
+            i = next > i ? next : i + 1; /* always on: whatever the tokens are, this ends */
         }
     }
     while (depth--)
