@@ -9,8 +9,8 @@
 enum {
     DIRECTORY_EVENTS = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_MODIFY | IN_CLOSE_WRITE |
                        IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF,
-    /* A second write this soon after the first can leave all of a stamp as it is: kernel time stamps move
-     * with the clock tick (4 ms at 250 Hz, 10 at 100). */
+    /* A second write this soon after the first can leave all of a stamp as it is: before Linux 6.13 (and on
+     * file systems without fine time stamps) they move with the clock tick, 4 ms at 250 Hz, 10 at 100. */
     YOUNG_NS = 20000000
 };
 

@@ -23,6 +23,7 @@ struct tier_cache {
     pthread_mutex_t lock;
     char *told[PATHS];
     size_t told_count, told_all;
+    atomic_bool busy; /* the test's */
     tier__entry *result;
     char log[2048];
 };
