@@ -112,8 +112,12 @@ static struct tier__variant *variant_new(tier_session *s, const tier__node *n, t
     v->tags_size = f->tags.size;
     tier__buf_init(&f->tags, &c->base);
     if (rc) {
-        v->text = f->fail_text;
-        f->fail_text = NULL;
+        bool own = f->fail_text || f->handed != rc;
+        v->text = own ? f->fail_text : f->handed_text;
+        if (own)
+            f->fail_text = NULL;
+        else
+            f->handed_text = NULL;
         tier__failure_digest(rc, v->text, &v->hash);
     }
     if (cause)

@@ -95,6 +95,8 @@ static int get(tier_session *s, const tier_query *q, tier_value *v, int flags)
         tier__entry_unref(e);
         v->hash = variant->hash;
         v->from = from;
+        if (!rc)
+            tier__handed(s, variant->rc, variant->text);
         return rc ? rc
                   : tier__say(s, variant->rc, "%s",
                               variant->text ? variant->text : tier_strerror(variant->rc));

@@ -227,6 +227,8 @@ typedef struct tier__frame { /* a running build, or what a fork inside one has r
     int sticky;
     bool once, out_of_memory, path_free;
     char *once_why, *fail_text;
+    int handed; /* the last remembered failure that something below gave, and its text */
+    char *handed_text;
     int64_t expires_ms;
     struct tier__buf tags;
     struct tier__path **recheck; /* read by a tool: digested again at the end */
@@ -440,6 +442,7 @@ int tier__fail(tier_session *s, int rc, const char *format, ...) __attribute__((
 int tier__session_check(tier_session *s); /* 0, or canceled, timed out; sticky */
 int tier__say(tier_session *s, int rc, const char *format, ...)
     __attribute__((format(printf, 3, 4))); /* detail only */
+void tier__handed(tier_session *s, int rc, const char *text);
 void tier__stick(tier_session *s, int rc); /* to the running build */
 bool tier__sticky(int rc);                 /* a build that swallowed one fails with it */
 bool tier__remembered(int rc);             /* 0 and failures that are stored like values */

@@ -342,8 +342,11 @@ int tier__view_listing(tier_session *s, struct tier__path *dir, const char *glob
 int tier__view_link(tier_session *s, struct tier__path *p, struct tier__buf *target)
 {
     char buf[PATH_MAX + 1];
-    if (*p->rel == 0)
-        return TIER_EKIND; /* a root is a real path already */
+    if (*p->rel == 0) { /* a root: where it is */
+        const char *path = s->cache->root[p->root].path;
+        tier__buf_put(target, path, strlen(path));
+        return target->failed ? TIER_ENOMEM : 0;
+    }
     long n = tier__path_readlink(s->cache, p, buf, sizeof buf);
     if (n < 0)
         return errno == EINVAL ? TIER_EKIND : tier__errno_rc(errno);

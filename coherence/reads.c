@@ -44,12 +44,15 @@ static int read_dep(tier_session *s, int kind, struct tier__path *p, uint32_t fi
 
 static int seen_fail(tier_session *s, int seen, const char *what, const char *path)
 {
+    int rc;
     const char *why = seen == TIER_EABSENT   ? "it is not there"
                       : seen == TIER_EACCESS ? "permission denied"
                                              : "it is of another kind";
     if (seen == TIER_EKIND && strcmp(what, "read") == 0)
         why = "not a regular file, or larger than 256 MiB";
-    return tier__fail(s, seen, "cannot %s %s: %s", what, *path ? path : ".", why);
+    rc = tier__fail(s, seen, "cannot %s %s: %s", what, *path ? path : ".", why);
+    tier__handed(s, rc, (char *)s->detail.data);
+    return rc;
 }
 
 int tier_file(tier_session *s, const char *path, tier_value *v)
@@ -260,6 +263,42 @@ static int resolving_step(struct resolving *r, const char *name)
     return rc;
 }
 
+/* An absolute path below a root is named as the root's. Where the roots are is then part of what was read. */
+static int resolving_name(struct resolving *r)
+{
+    tier_session *s = r->s;
+    tier_cache *c = s->cache;
+    const char *done = (const char *)r->done.data;
+    if (!done || *done != '/')
+        return 0;
+    size_t best = SIZE_MAX, longest = 0;
+    for (size_t i = 0; i < c->root_count; i++) {
+        char *key = tier__cache_key_path(c, i, "");
+        int rc = TIER_ENOMEM, seen;
+        struct tier__path *root = key ? tier__path_of(c, key, &rc) : NULL;
+        tier__free(&c->base, key);
+        tier__entry *where = NULL;
+        rc = root ? read_dep(s, TIER__K_LINK, root, 0, NULL, &where, &seen) : rc;
+        tier__entry_unref(where);
+        if (rc)
+            return rc;
+        size_t n = strlen(c->root[i].path);
+        if (n >= longest && tier__path_below(done, c->root[i].path)) {
+            longest = n;
+            best = i;
+        }
+    }
+    if (best == SIZE_MAX)
+        return 0;
+    const char *below = done + longest;
+    char *key = tier__cache_key_path(c, best, below + strspn(below, "/"));
+    tier__buf_clear(&r->done);
+    tier__buf_put(&r->done, key ? key : "", key ? strlen(key) : 0);
+    int rc = key && !r->done.failed ? 0 : TIER_ENOMEM;
+    tier__free(&c->base, key);
+    return rc;
+}
+
 int tier_realpath(tier_session *s, const char *path, tier_value *v)
 {
     struct tier__path *p;
@@ -290,6 +329,8 @@ int tier_realpath(tier_session *s, const char *path, tier_value *v)
             rc = resolving_step(&r, name);
     }
     tier__entry *e = NULL;
+    if (!rc)
+        rc = resolving_name(&r);
     if (!rc && !(e = tier__entry_of(s->cache, TIER_FILE, r.done.data, r.done.size)))
         rc = TIER_ENOMEM;
     tier__buf_fini(&r.done);

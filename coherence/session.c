@@ -416,6 +416,7 @@ void tier__frame_fini(tier_cache *c, tier__frame *f)
     tier__free(&c->base, f->seen);
     tier__free(&c->base, f->once_why);
     tier__free(&c->base, f->fail_text);
+    tier__free(&c->base, f->handed_text);
     tier__free(&c->base, f->recheck);
     tier__buf_fini(&f->tags);
 }
@@ -433,6 +434,20 @@ static int building(tier_session *s, const char *what)
     if (!s || s->magic != TIER__SESSION_MAGIC)
         return TIER_EINVAL;
     return s->frame ? 0 : tier__fail(s, TIER_EINVAL, "%s outside a build", what);
+}
+
+/* A failure below: the text of a build that hands it on. */
+void tier__handed(tier_session *s, int rc, const char *text)
+{
+    tier__frame *f = s->frame;
+    if (!f)
+        return;
+    size_t n = text ? strlen(text) : 0;
+    tier__free(&s->cache->base, f->handed_text);
+    f->handed = rc;
+    f->handed_text =
+        text ? tier__memdup0(&s->cache->base, text, n < TIER__TEXT_MAX ? n : TIER__TEXT_MAX) : NULL;
+    f->out_of_memory |= text && !f->handed_text;
 }
 
 int tier_fail(tier_session *s, int rc, const char *text)

@@ -82,13 +82,26 @@ tier__entry *tier__entry_ref(tier__entry *e)
     return e;
 }
 
+void tier__entry_die(tier__entry *e, tier__entry **dead)
+{
+    e->older = *dead;
+    *dead = e;
+}
+
 void tier__entry_drop(tier__entry *e, tier__entry **dead)
 {
     assert(e->magic == TIER__ENTRY_MAGIC);
-    if (atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel) != 1)
-        return;
-    e->older = *dead;
-    *dead = e;
+    unsigned refs = atomic_load_explicit(&e->refs, memory_order_relaxed);
+    do {
+        while (refs == (TIER__PARKED | 2)) {
+            if (tier__memory_unpark(e->memory, e))
+                return;
+            refs = atomic_load_explicit(&e->refs, memory_order_relaxed);
+        }
+    } while (!atomic_compare_exchange_weak_explicit(&e->refs, &refs, refs - 1, memory_order_acq_rel,
+                                                    memory_order_relaxed));
+    if (refs == 1)
+        tier__entry_die(e, dead);
 }
 
 /* Gives e's own memory back; what it held and was the last to hold goes onto *dead. */

@@ -23,7 +23,7 @@ typedef struct tier__memory tier__memory;
 /* Three cache lines. A table hit touches the first alone. Fields marked + are the library's own. */
 struct tier__entry {
     _Alignas(64) tier_digest key; /* content key; a file's: the digest of its bytes */
-    atomic_uint refs;             /* + */
+    atomic_uint refs;             /* + and a flag; see memory_private.h */
     uint32_t magic;               /* + */
     void *data;                   /* size bytes and a 0 byte, aligned to 16; NULL: none. Owned */
     size_t size;

@@ -36,6 +36,15 @@ void tier__slots_add(struct tier__slots *s, tier__entry *e);              /* aft
 void tier__slots_remove(struct tier__slots *s, const tier__entry *e);
 tier__entry *tier__slots_at(const struct tier__slots *s, uint32_t i); /* NULL: empty */
 
+/* ---- references. refs counts the table's too. The bit beside the count is set, under the shard's lock, on
+ * an entry that eviction met pinned: it is out of the policy, and the unref that leaves the table alone with
+ * it brings it back. */
+#define TIER__PARKED 0x80000000u
+static inline unsigned tier__entry_refs(const tier__entry *e)
+{
+    return atomic_load_explicit(&e->refs, memory_order_relaxed) & ~TIER__PARKED;
+}
+
 /* ---- shards */
 struct tier__shard_tier {
     uint64_t entries, hits, misses, evicted;
@@ -78,8 +87,12 @@ void tier__slab_fini(tier__memory *m);
 void tier__slab_each(tier__memory *m, void (*each)(void *user, tier__entry *e), void *user);
 
 uint64_t tier__entry_charge(const tier__entry *e);
-/* Drops one reference. The last one puts e on the chain *dead, for tier__entry_bury. */
+/* Drops one reference; no lock may be held. The last one puts e on the chain *dead, for tier__entry_bury. */
 void tier__entry_drop(tier__entry *e, tier__entry **dead);
-void tier__entry_bury(tier__entry *dead);  /* no lock may be held: runs destroy */
+void tier__entry_die(tier__entry *e, tier__entry **dead); /* the last reference is gone: onto the chain */
+void tier__entry_bury(tier__entry *dead);                 /* no lock may be held: runs destroy */
+/* e is parked, referenced by the table and the caller: drops the caller's reference and lets e into the
+ * policy again. false: that is not so any more, nothing was done. */
+bool tier__memory_unpark(tier__memory *m, tier__entry *e);
 void tier__memory_forget(tier__memory *m); /* one of m->alive less; the last one frees m */
 #endif

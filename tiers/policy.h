@@ -1,5 +1,8 @@
-/* policy.h - eviction behind a small vtable: a new policy is one file. A policy orders the resident entries
- * of one tier in one shard; every call comes with that shard's lock held, and no policy takes references. */
+/* policy.h - eviction behind a small vtable: a new policy is one file. A policy orders the entries of one
+ * tier in one shard that may be evicted; every call comes with that shard's lock held, and no policy takes
+ * references or knows of pins: what turns out to be pinned when its turn comes is parked by the table,
+ * outside the policy, and enters again with its last pin. So an eviction never looks twice at what is pinned.
+ */
 #ifndef TIER_POLICY_H
 #define TIER_POLICY_H
 #include "tiers/memory.h"
@@ -8,22 +11,16 @@ struct tier__policy {
     const char *name;
     size_t state_size;                                  /* of one shard and tier; starts as zeros */
     void (*fini)(struct tier__base *base, void *state); /* no entry is in it any more; may be NULL */
-    /* e became resident. e->uses > 0: it was taken before and comes back. false: out of memory, not in. */
+    /* e became resident, or is no longer pinned: then e->queue and e->uses are as they were. false: out of
+     * memory, not in. */
     bool (*enter)(struct tier__base *base, void *state, tier__entry *e);
-    void (*hit)(void *state, tier__entry *e);   /* NULL: e->uses, counted by the table, is enough */
-    void (*leave)(void *state, tier__entry *e); /* removed for another reason than eviction */
-    /* The next to go, already out of the policy; NULL: none that is unpinned was met. Looks at no more than
-     * TIER__PINNED_SKIPS pinned entries a call, so that a tier full of pins costs an insert bounded time. */
-    tier__entry *(*victim)(struct tier__base *base, void *state);
+    void (*hit)(void *state, tier__entry *e); /* NULL: e->uses, counted by the table, is enough */
+    void (*leave)(void *state, tier__entry *e);
+    tier__entry *(*victim)(void *state); /* the next to go, out of the policy now; NULL: it is empty */
+    /* A victim that was not pinned went; may be NULL. */
+    void (*evicted)(struct tier__base *base, void *state, const tier__entry *e);
 };
 extern const struct tier__policy tier__policy_s3fifo, tier__policy_lru, tier__policy_gdsf;
-enum { TIER__PINNED_SKIPS = 32 };
-
-/* With the shard's lock held nobody can pin an entry that only the table references. */
-static inline bool tier__entry_pinned(tier__entry *e)
-{
-    return atomic_load_explicit(&e->refs, memory_order_acquire) > 1;
-}
 
 /* A queue through the entries. */
 struct tier__queue {

@@ -71,22 +71,15 @@ static void leave(void *state, tier__entry *e)
         settle(s, e->position, last);
 }
 
-static tier__entry *victim(struct tier__base *base, void *state)
+static tier__entry *victim(void *state)
 {
-    (void)base;
     struct state *s = state;
-    size_t skips = s->count < TIER__PINNED_SKIPS ? s->count : TIER__PINNED_SKIPS;
-    while (s->count > 0 && skips > 0) {
+    while (s->count > 0) {
         struct item top = s->heap[0];
-        bool pinned = tier__entry_pinned(top.entry);
-        if (!pinned && top.uses == top.entry->uses) {
+        if (top.uses == top.entry->uses) {
             s->floor = top.priority;
             leave(s, top.entry);
             return top.entry;
-        }
-        if (pinned) { /* whoever pins it uses it now: as if it entered anew */
-            s->floor = top.priority;
-            skips--;
         }
         settle(s, 0, weigh(s, top.entry));
     }

@@ -19,19 +19,13 @@ static void hit(void *state, tier__entry *e)
     tier__queue_push(state, e);
 }
 
-static tier__entry *victim(struct tier__base *base, void *state)
+static tier__entry *victim(void *state)
 {
-    (void)base;
     struct tier__queue *q = state;
-    for (uint64_t left = q->count < TIER__PINNED_SKIPS ? q->count : TIER__PINNED_SKIPS; left > 0; left--) {
-        tier__entry *e = q->oldest;
-        if (!tier__entry_pinned(e)) {
-            tier__queue_unlink(q, e);
-            return e;
-        }
-        hit(q, e); /* whoever pins it uses it now */
-    }
-    return NULL;
+    tier__entry *e = q->oldest;
+    if (e)
+        tier__queue_unlink(q, e);
+    return e;
 }
 
 const struct tier__policy tier__policy_lru = {

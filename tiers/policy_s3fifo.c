@@ -11,7 +11,7 @@ enum {
     GHOST_WAYS = 4,     /* slots tried for one key */
     GHOST_FIRST_SIZE = 16
 };
-enum { IN_SMALL, IN_MAIN };
+enum { NOWHERE_YET, IN_SMALL, IN_MAIN };
 
 /* What was evicted from the small queue lately: fingerprint and stamp by key, four ways to a bucket. Never
  * grows beyond the number of resident entries (rounded up), is lossy, and only ever advises. */
@@ -97,7 +97,8 @@ static bool enter(struct tier__base *base, void *state, tier__entry *e)
 {
     (void)base;
     struct state *s = state;
-    e->queue = e->uses > 0 || ghost_has(&s->ghost, e, s->main.count + GHOST_FIRST_SIZE) ? IN_MAIN : IN_SMALL;
+    if (e->queue == NOWHERE_YET)
+        e->queue = ghost_has(&s->ghost, e, s->main.count + GHOST_FIRST_SIZE) ? IN_MAIN : IN_SMALL;
     tier__queue_push(queue_of(s, e), e);
     return true;
 }
@@ -107,67 +108,33 @@ static void leave(void *state, tier__entry *e)
     tier__queue_unlink(queue_of(state, e), e);
 }
 
-static void move(struct state *s, tier__entry *e, uint8_t queue)
-{
-    tier__queue_unlink(queue_of(s, e), e);
-    e->queue = queue;
-    tier__queue_push(queue_of(s, e), e);
-}
-
-static tier__entry *from_small(struct tier__base *base, struct state *s, uint64_t *skips)
-{
-    tier__entry *e = s->small.oldest;
-    if (tier__entry_pinned(e)) {
-        move(s, e, IN_SMALL);
-        --*skips;
-    } else if (e->uses >= PROMOTING_USES) {
-        e->uses = 0;
-        move(s, e, IN_MAIN);
-    } else {
-        tier__queue_unlink(&s->small, e);
-        ghost_grow(base, &s->ghost, s->small.count + s->main.count);
-        ghost_add(&s->ghost, e);
-        return e;
-    }
-    return NULL;
-}
-
-static tier__entry *from_main(struct state *s, uint64_t *skips)
-{
-    tier__entry *e = s->main.oldest;
-    if (tier__entry_pinned(e)) {
-        move(s, e, IN_MAIN);
-        --*skips;
-    } else if (e->uses > 0) {
-        e->uses = (uint8_t)((e->uses < MAIN_USES ? e->uses : MAIN_USES) - 1);
-        move(s, e, IN_MAIN);
-    } else {
-        tier__queue_unlink(&s->main, e);
-        return e;
-    }
-    return NULL;
-}
-
-static uint64_t skips_of(const struct tier__queue *q)
-{
-    return q->count < TIER__PINNED_SKIPS ? q->count : TIER__PINNED_SKIPS;
-}
-
-static tier__entry *victim(struct tier__base *base, void *state)
+static tier__entry *victim(void *state)
 {
     struct state *s = state;
-    uint64_t small_skips = skips_of(&s->small), main_skips = skips_of(&s->main);
-    for (;;) { /* each round evicts, moves from small to main, uses up a hit, or uses up a skip */
-        bool small = s->small.count > 0 && small_skips > 0;
-        bool main = s->main.count > 0 && main_skips > 0;
-        if (!small && !main)
-            return NULL;
+    for (;;) { /* each round ends it, moves from small to main, or uses up a hit */
         bool over = s->small.bytes >= (s->small.bytes + s->main.bytes) / SMALL_SHARE;
-        tier__entry *e =
-            small && (over || !main) ? from_small(base, s, &small_skips) : from_main(s, &main_skips);
-        if (e)
+        tier__entry *e = s->small.oldest && (over || !s->main.oldest) ? s->small.oldest : s->main.oldest;
+        if (!e)
+            return NULL;
+        leave(s, e);
+        if (e->queue == IN_SMALL && e->uses >= PROMOTING_USES)
+            e->uses = 0;
+        else if (e->queue == IN_MAIN && e->uses > 0)
+            e->uses = (uint8_t)((e->uses < MAIN_USES ? e->uses : MAIN_USES) - 1);
+        else
             return e;
+        e->queue = IN_MAIN;
+        tier__queue_push(&s->main, e);
     }
+}
+
+static void evicted(struct tier__base *base, void *state, const tier__entry *e)
+{
+    struct state *s = state;
+    if (e->queue != IN_SMALL)
+        return;
+    ghost_grow(base, &s->ghost, s->small.count + s->main.count);
+    ghost_add(&s->ghost, e);
 }
 
 static void fini(struct tier__base *base, void *state)
@@ -183,4 +150,5 @@ const struct tier__policy tier__policy_s3fifo = {
     .enter = enter,
     .leave = leave,
     .victim = victim,
+    .evicted = evicted,
 };

@@ -109,6 +109,7 @@ void tier__memory_forget(tier__memory *m)
 
 /* ---- leaving the table; with the shard's lock held */
 
+/* e, not in the policy, leaves; the table's reference is the caller's now. */
 static void leave_slots(struct tier__shard *s, tier__entry *e)
 {
     tier__slots_remove(&s->slots, e);
@@ -118,21 +119,61 @@ static void leave_slots(struct tier__shard *s, tier__entry *e)
 
 static void leave(tier__memory *m, struct tier__shard *s, tier__entry *e)
 {
-    m->policy->leave(s->tier[e->tier].policy, e);
+    if (!(atomic_fetch_and_explicit(&e->refs, ~TIER__PARKED, memory_order_relaxed) & TIER__PARKED))
+        m->policy->leave(s->tier[e->tier].policy, e);
     leave_slots(s, e);
+}
+
+/* Leaves, and the table lets go of it. */
+static void expel(tier__memory *m, struct tier__shard *s, tier__entry *e, tier__entry **dead)
+{
+    leave(m, s, e);
+    if (atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel) == 1)
+        tier__entry_die(e, dead);
 }
 
 /* ---- eviction */
 
+/* With the lock held nobody can pin an entry that only the table references. true: e was pinned, and is
+ * parked now. */
+static bool park(tier__entry *e)
+{
+    unsigned refs = atomic_load_explicit(&e->refs, memory_order_acquire);
+    while (refs != 1)
+        if (atomic_compare_exchange_weak_explicit(&e->refs, &refs, refs | TIER__PARKED, memory_order_acquire,
+                                                  memory_order_acquire))
+            return true;
+    return false;
+}
+
+bool tier__memory_unpark(tier__memory *m, tier__entry *e)
+{
+    struct tier__shard *s = shard_of(m, &e->key);
+    unsigned refs = TIER__PARKED | 2;
+    pthread_mutex_lock(&s->lock);
+    bool last = atomic_compare_exchange_strong_explicit(&e->refs, &refs, 1, memory_order_acq_rel,
+                                                        memory_order_relaxed);
+    /* Out of memory: it stays parked, and is evictable again after its next pin. */
+    if (last && !m->policy->enter(&m->own, s->tier[e->tier].policy, e))
+        atomic_fetch_or_explicit(&e->refs, TIER__PARKED, memory_order_relaxed);
+    pthread_mutex_unlock(&s->lock);
+    return last;
+}
+
 static bool evict_from(tier__memory *m, struct tier__shard *s, int tier)
 {
-    tier__entry *dead = NULL;
+    void *state = s->tier[tier].policy;
+    tier__entry *e, *dead = NULL;
     pthread_mutex_lock(&s->lock);
-    tier__entry *e = s->tier[tier].entries ? m->policy->victim(&m->own, s->tier[tier].policy) : NULL;
+    do
+        e = m->policy->victim(state);
+    while (e && park(e));
     if (e) {
-        leave_slots(s, e);
+        if (m->policy->evicted)
+            m->policy->evicted(&m->own, state, e);
         s->tier[tier].evicted++;
-        tier__entry_drop(e, &dead);
+        leave_slots(s, e);
+        tier__entry_die(e, &dead);
     }
     pthread_mutex_unlock(&s->lock);
     if (!e)
@@ -191,7 +232,7 @@ static void note_hit(tier__memory *m, struct tier__shard *s, tier__entry *e)
     s->tier[e->tier].hits++;
     if (e->uses < UINT8_MAX)
         e->uses++;
-    if (m->policy->hit)
+    if (m->policy->hit && !(atomic_load_explicit(&e->refs, memory_order_relaxed) & TIER__PARKED))
         m->policy->hit(s->tier[e->tier].policy, e);
 }
 
@@ -229,10 +270,8 @@ void tier__memory_remove(tier__memory *m, int tier, const tier_digest *key)
     tier__entry *dead = NULL;
     pthread_mutex_lock(&s->lock);
     tier__entry *e = tier__slots_find(&s->slots, tier, key);
-    if (e) {
-        leave(m, s, e);
-        tier__entry_drop(e, &dead);
-    }
+    if (e)
+        expel(m, s, e, &dead);
     pthread_mutex_unlock(&s->lock);
     tier__entry_bury(dead);
 }
@@ -342,8 +381,7 @@ static void sweep(tier__memory *m, const void *owner)
         for (uint32_t at = 0; at < s->slots.capacity;) {
             tier__entry *e = tier__slots_at(&s->slots, at);
             if (e && (!owner || atomic_load_explicit(&e->owner, memory_order_relaxed) == owner)) {
-                leave(m, s, e); /* what follows may move back to this slot: look again */
-                tier__entry_drop(e, &dead);
+                expel(m, s, e, &dead); /* what follows may move back to this slot: look again */
             } else {
                 at++;
             }
@@ -381,7 +419,7 @@ uint64_t tier__memory_drop_owner(tier__memory *m, const void *owner)
 
 static void count_references(void *user, tier__entry *e)
 {
-    *(uint64_t *)user += atomic_load_explicit(&e->refs, memory_order_relaxed);
+    *(uint64_t *)user += tier__entry_refs(e);
 }
 
 static uint64_t sum_tier(const tier__memory *cm, int tier, struct tier__memory_stats *out)

@@ -43,8 +43,9 @@ void tier__matcher_free(struct tier__matcher **m); /* sets *m to NULL; NULL is f
 struct tier__span {
     size_t start, end; /* byte offsets; start == end == SIZE_MAX: the group took no part */
 };
-/* The first match at or after `from`. group[0] is all of it. 1, 0, or an error as tier__pattern_match. The
- * bound grows with the text: a scanner's pattern skips whole files inside one match. */
-int tier__matcher_find(struct tier__matcher *m, const char *data, size_t size, size_t from,
+/* The first match that begins in [from, last]. group[0] is all of it. 1, 0, or an error as
+ * tier__pattern_match. The bound grows with the text: a scanner's pattern skips whole files inside one match.
+ */
+int tier__matcher_find(struct tier__matcher *m, const char *data, size_t size, size_t from, size_t last,
                        struct tier__span group[TIER__PATTERN_GROUPS]);
 #endif

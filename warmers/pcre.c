@@ -80,7 +80,8 @@ static int compile_code(struct tier__pattern *p, const char *text, size_t size,
     pcre2_set_max_pattern_length(rules, TIER__PATTERN_MAX_SIZE);
     pcre2_set_parens_nest_limit(rules, TIER__PATTERN_MAX_NEST);
     p->code =
-        pcre2_compile((PCRE2_SPTR)text, size, PCRE2_NEVER_UTF | PCRE2_NEVER_UCP, &number, &offset, rules);
+        pcre2_compile((PCRE2_SPTR)text, size, PCRE2_NEVER_UTF | PCRE2_NEVER_UCP | PCRE2_USE_OFFSET_LIMIT,
+                      &number, &offset, rules);
     pcre2_compile_context_free(rules);
     if (!p->code) {
         explain(error, number, offset);
@@ -180,7 +181,7 @@ void tier__matcher_free(struct tier__matcher **m)
     *m = NULL;
 }
 
-int tier__matcher_find(struct tier__matcher *m, const char *data, size_t size, size_t from,
+int tier__matcher_find(struct tier__matcher *m, const char *data, size_t size, size_t from, size_t last,
                        struct tier__span group[TIER__PATTERN_GROUPS])
 {
     const PCRE2_SIZE *at = pcre2_get_ovector_pointer(m->data);
@@ -188,6 +189,7 @@ int tier__matcher_find(struct tier__matcher *m, const char *data, size_t size, s
     int found, i;
 
     pcre2_set_match_limit(m->limits, steps < UINT32_MAX ? (uint32_t)steps : UINT32_MAX);
+    pcre2_set_offset_limit(m->limits, last);
     found = pcre2_match(m->pattern->code, (PCRE2_SPTR)data, size, from, 0, m->data, m->limits);
     for (i = 0; i < TIER__PATTERN_GROUPS; i++) {
         bool unset = found <= 0 ? found < 0 : i >= found;

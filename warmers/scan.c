@@ -68,14 +68,24 @@ static const char java_pattern[] =
     "\\bpackage\\s++" JAVA_NAME "\\s*+;|\\bimport\\s++(?:static\\s++)?" JAVA_NAME "\\s*+;";
 
 static const struct tier__language languages[TIER__LANGUAGES] = {
-    {"c", " .c .h .cc .hh .cpp .hpp .cxx .hxx .c++ .h++ .C .H .inl .ipp .tpp .tcc .inc .m .mm .cu .cuh ",
-     c_pattern, "--q<", "\n/", tier__resolve_c},
-    {"python", " .py .pyi .pyw .pyx .pxd ", python_pattern, "ifn", "\n;:", tier__resolve_python},
-    {"javascript", " .js .mjs .cjs .jsx .ts .mts .cts .tsx ", script_pattern, "--qq", NULL,
+    {"c",
+     " .c .h .cc .hh .cpp .hpp .cxx .hxx .c++ .h++ .C .H .inl .ipp .tpp .tcc .inc .m .mm .cu .cuh ",
+     c_pattern,
+     "--q<",
+     {"include", "import"},
+     "\n/",
+     tier__resolve_c},
+    {"python", " .py .pyi .pyw .pyx .pxd ", python_pattern, "ifn", {"import"}, "\n;:", tier__resolve_python},
+    {"javascript",
+     " .js .mjs .cjs .jsx .ts .mts .cts .tsx ",
+     script_pattern,
+     "--qq",
+     {"from", "import", "require"},
+     NULL,
      tier__resolve_script},
-    {"go", " .go ", go_pattern, "qqb", "\n;/", tier__resolve_go},
-    {"rust", " .rs ", rust_pattern, "--pmu", NULL, tier__resolve_rust},
-    {"java", " .java ", java_pattern, "pi", "\n;/", tier__resolve_java},
+    {"go", " .go ", go_pattern, "qqb", {"import"}, "\n;/", tier__resolve_go},
+    {"rust", " .rs ", rust_pattern, "--pmu", {"mod", "use"}, NULL, tier__resolve_rust},
+    {"java", " .java ", java_pattern, "pi", {"import", "package"}, "\n;/", tier__resolve_java},
 };
 
 const struct tier__language *tier__language(int number)
@@ -159,16 +169,38 @@ static bool stands_well(const char *before, const char *data, size_t at)
     return strchr(before, data[at - 1]) != NULL && data[at - 1] != 0;
 }
 
+/* Where the last of the row's words begins; false: there is none. Most of a source stands behind its last
+ * import, and plain search crosses it 30 times as fast as the pattern. */
+static bool last_word(const struct tier__language *row, const char *data, size_t size, size_t *last)
+{
+    const char *end = data + size;
+    bool any = false;
+    size_t i;
+
+    *last = 0;
+    for (i = 0; i < 4 && row->words[i]; i++) {
+        size_t length = strlen(row->words[i]);
+        const char *at = data + *last;
+        while ((at = memmem(at, (size_t)(end - at), row->words[i], length)) != NULL) {
+            any = true;
+            *last = (size_t)(at - data);
+            at += length;
+        }
+    }
+    return any;
+}
+
 int tier__scan(struct tier__scan *s, int language, const char *data, size_t size, struct tier__names *names)
 {
     const struct tier__language *row = tier__language(language);
     struct tier__span group[TIER__PATTERN_GROUPS];
-    size_t at = 0, i;
+    size_t at = 0, last, i;
     int found;
 
-    if (!row)
+    if (!row || size == 0 || !last_word(row, data, size, &last))
         return TIER_OK;
-    while (at <= size && (found = tier__matcher_find(s->matcher[language], data, size, at, group)) != 0) {
+    while (at <= last &&
+           (found = tier__matcher_find(s->matcher[language], data, size, at, last, group)) != 0) {
         if (found < 0)
             return found;
         for (i = 0; row->kinds[i] && stands_well(row->before, data, group[0].start); i++) {

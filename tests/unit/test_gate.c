@@ -103,84 +103,111 @@ static size_t newer_meta(const unsigned char *data)
     return b > a ? PAGE : 0;
 }
 
-static void test_named(void **state)
+/* A good store's bytes and a copy to spoil. */
+struct bytes {
+    struct place *p;
+    unsigned char *good, *bad;
+    size_t size, meta;   /* meta: where the newer meta page is */
+    unsigned char *root; /* of the main tree, in bad */
+};
+
+static struct bytes load(struct place *p)
 {
-    struct place *p = *state;
+    struct bytes b = {.p = p};
     char path[300];
-    size_t size;
+    uint64_t root;
     make(p);
     snprintf(path, sizeof path, "%s/v1/data.mdb", p->dir);
-    unsigned char *good = slurp(path, &size), *bad = malloc(size);
-    uint64_t root, big = UINT64_MAX / 8;
-    size_t meta = newer_meta(good);
-    memcpy(&root, good + meta + 128, 8); /* of the main tree */
-    unsigned char *page = bad + root * PAGE;
-#define FRESH memcpy(bad, good, size)
-    FRESH;
-    memset(bad + 40, 0, 4); /* psize 0: a SIGFPE in mdb_env_open */
-    refused(p, bad, size, "store-gate-meta");
-    FRESH;
-    bad[PAGE + 16] ^= 1; /* the other page's magic */
-    refused(p, bad, size, "store-gate-meta");
-    FRESH;
-    memcpy(bad + meta + 136, &big, 8); /* last page */
-    refused(p, bad, size, "store-gate-truncated");
-    refused(p, good, size / 2 / PAGE * PAGE, "store-gate-truncated");
-    refused(p, good, 100, "store-gate-truncated");
-    FRESH;
-    bad[meta + 88 + 32] ^= 1; /* entries */
-    refused(p, bad, size, "store-gate-count");
-    FRESH;
-    page[0] ^= 2; /* its number */
-    refused(p, bad, size, "store-gate-page");
-    FRESH;
-    page[10] = 2; /* a leaf where a branch belongs */
-    refused(p, bad, size, "store-gate-page");
-    FRESH;
-    page[14] ^= 1; /* odd `upper` */
-    refused(p, bad, size, "store-gate-page");
-    FRESH;
-    memcpy(page + 18, page + 16, 2); /* two pointers to one node */
-    refused(p, bad, size, "store-gate-node");
-    FRESH;
+    b.good = slurp(path, &b.size);
+    b.bad = malloc(b.size);
+    b.meta = newer_meta(b.good);
+    memcpy(&root, b.good + b.meta + 128, 8);
+    b.root = b.bad + root * PAGE;
+    return b;
+}
+
+static void fresh(struct bytes *b)
+{
+    memcpy(b->bad, b->good, b->size);
+}
+
+static void is(struct bytes *b, const char *code)
+{
+    refused(b->p, b->bad, b->size, code);
+    fresh(b);
+}
+
+static void test_meta_named(void **state)
+{
+    struct bytes b = load(*state);
+    uint64_t big = UINT64_MAX / 8;
+    fresh(&b);
+    memset(b.bad + 40, 0, 4); /* psize 0: a SIGFPE in mdb_env_open */
+    is(&b, "store-gate-meta");
+    b.bad[PAGE + 16] ^= 1; /* the other page's magic */
+    is(&b, "store-gate-meta");
+    memcpy(b.bad + b.meta + 136, &big, 8); /* last page */
+    is(&b, "store-gate-truncated");
+    refused(b.p, b.good, b.size / 2 / PAGE * PAGE, "store-gate-truncated");
+    refused(b.p, b.good, 100, "store-gate-truncated");
+    b.bad[b.meta + 88 + 32] ^= 1; /* entries */
+    is(&b, "store-gate-count");
+    free(b.good);
+    free(b.bad);
+}
+
+static void test_pages_named(void **state)
+{
+    struct bytes b = load(*state);
     uint16_t one, two;
-    memcpy(&one, page + 18, 2);
-    memcpy(&two, page + 20, 2);
-    memcpy(page + 18, &two, 2);
-    memcpy(page + 20, &one, 2); /* two keys swapped */
-    refused(p, bad, size, "store-gate-key");
-    FRESH;
-    memcpy(page + one, page + two, 2); /* a child with its neighbour's keys */
-    refused(p, bad, size, "store-gate-key");
-    FRESH;
-    uint64_t free_root, count, last, used = 0;
-    memcpy(&free_root, good + meta + 80, 8);
-    unsigned char *free_page = bad + free_root * PAGE;
-    memcpy(&two, free_page + 16, 2);
-    unsigned char *list = free_page + two + 16; /* behind node head and key */
+    fresh(&b);
+    memcpy(&one, b.root + 18, 2);
+    memcpy(&two, b.root + 20, 2);
+    b.root[0] ^= 2; /* its number */
+    is(&b, "store-gate-page");
+    b.root[10] = 2; /* a leaf where a branch belongs */
+    is(&b, "store-gate-page");
+    b.root[14] ^= 1; /* odd `upper` */
+    is(&b, "store-gate-page");
+    memcpy(b.root + 18, b.root + 16, 2); /* two pointers to one node */
+    is(&b, "store-gate-node");
+    memcpy(b.root + 18, &two, 2); /* two keys swapped */
+    memcpy(b.root + 20, &one, 2);
+    is(&b, "store-gate-key");
+    memcpy(b.root + one, b.root + two, 2); /* a child with its neighbour's keys */
+    is(&b, "store-gate-key");
+    memset(b.root + one, 0xff, 4); /* a child far outside */
+    is(&b, "store-gate-bounds");
+    memset(b.bad + find_page(b.good, b.size, 4) + 12, 0, 4); /* no pages; it may be a free one */
+    struct tier__gate_report report;
+    char path[300];
+    snprintf(path, sizeof path, "%s/copy", b.p->dir);
+    spit(path, b.bad, b.size);
+    if (gate(b.p, path, &report))
+        assert_string_equal(report.code, "store-gate-overflow");
+    free(b.good);
+    free(b.bad);
+}
+
+/* A page of the tree in the list of free ones: the next writer would overwrite it. */
+static void test_free_list_named(void **state)
+{
+    struct bytes b = load(*state);
+    uint64_t root, count, last, used = 0;
+    uint16_t node, child;
+    fresh(&b);
+    memcpy(&root, b.good + b.meta + 80, 8);
+    memcpy(&node, b.bad + root * PAGE + 16, 2);
+    memcpy(&child, b.root + 18, 2);
+    unsigned char *list = b.bad + root * PAGE + node + 16; /* behind node head and key */
     memcpy(&count, list, 8);
     memcpy(&last, list + 8 * count, 8);
-    memcpy(&used, page + one, 4); /* a page of the tree */
+    memcpy(&used, b.root + child, 4);
     assert_true(count >= 1 && count < 1000 && last > 1);
     memcpy(list + 8 * count, &used, 8);
-    if (count == 1 || used < last)
-        refused(p, bad, size, "store-gate-double");
-    else
-        refused(p, bad, size, "store-gate-free");
-    FRESH;
-    memset(page + one, 0xff, 4); /* a child far outside */
-    refused(p, bad, size, "store-gate-bounds");
-    FRESH;
-    memset(bad + find_page(good, size, 4) + 12, 0,
-           4); /* an overflow page of no pages; it may be a free one */
-    struct tier__gate_report report;
-    snprintf(path, sizeof path, "%s/copy", p->dir);
-    spit(path, bad, size);
-    if (gate(p, path, &report))
-        assert_string_equal(report.code, "store-gate-overflow");
-#undef FRESH
-    free(good);
-    free(bad);
+    is(&b, count == 1 || used < last ? "store-gate-double" : "store-gate-free");
+    free(b.good);
+    free(b.bad);
 }
 
 /* One random damage. */
@@ -285,7 +312,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_sound, util_setup, util_teardown),
-        cmocka_unit_test_setup_teardown(test_named, util_setup, util_teardown),
+        cmocka_unit_test_setup_teardown(test_meta_named, util_setup, util_teardown),
+        cmocka_unit_test_setup_teardown(test_pages_named, util_setup, util_teardown),
+        cmocka_unit_test_setup_teardown(test_free_list_named, util_setup, util_teardown),
         cmocka_unit_test_setup_teardown(test_damaged_stores, util_setup, util_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -158,6 +158,20 @@ static void find(struct model *x, int key)
     check_content(r);
 }
 
+/* What is lent had no room: nothing unpinned of its tier was left in the table. */
+static void check_lent(struct model *x, const struct record *lent)
+{
+    uint64_t sum = lent->weight;
+    for (size_t i = 0; i < x->records; i++) {
+        const struct record *r = &x->record[i];
+        if (r == lent || !r->alive || r->tier != lent->tier || r->entry->account != TIER__KEPT)
+            continue;
+        assert_true(lent->weight > x->m->budget[r->tier].limit || r->pins || r->holders);
+        sum += r->weight;
+    }
+    assert_true(sum > x->m->budget[lent->tier].limit);
+}
+
 static void make(struct model *x, int key)
 {
     assert_true(x->records < RECORDS);
@@ -199,10 +213,11 @@ static void make(struct model *x, int key)
         pin(x, there);
         return;
     }
+    if (!e->resident && !x->failed)
+        check_lent(x, r);
     pin(x, r);
     x->current[key] = r;
     assert_int_equal(e->account, e->resident ? TIER__KEPT : TIER__LENT);
-    assert_true(!e->resident || r->weight <= x->m->budget[r->tier].limit);
 }
 
 static void drop(struct model *x)
@@ -234,6 +249,8 @@ static void take_and_return(struct model *x, int key)
     r->weight = tier__entry_charge(e);
     r->resident = false; /* it may not fit any more */
     assert_ptr_equal(tier__memory_insert(x->m, e), e);
+    if (!e->resident && !x->failed)
+        check_lent(x, r);
     pin(x, r);
 }
 

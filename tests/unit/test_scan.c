@@ -154,6 +154,8 @@ static void hostile_texts_end(void **state)
         "//\\\n",   "/",           "=/[",    "{",       "import a.", "package ", "\\",
         "require(", "\n",          " ",      "\xff",    "<'a",       "#/**/",    "use a{",
         "br####"};
+    /* without them behind all of it a scanner would not even begin */
+    static const char words[] = " include import from require mod use package";
     const size_t size = 1 << 20;
     char *text = malloc(size);
     uint32_t seed = 12345;
@@ -167,6 +169,7 @@ static void hostile_texts_end(void **state)
             text[j] = i < sizeof pieces / sizeof *pieces ? pieces[i][j % strlen(pieces[i])]
                                                          : "\"'`/*#\n \\{}()$azr."[(seed >> 20) % 18];
         }
+        memcpy(text + size - strlen(words), words, strlen(words));
         for (language = 0; language < TIER__LANGUAGES; language++) {
             struct tier__names names = {0};
             int rc = tier__scan(&scan, language, text, size, &names);
@@ -250,12 +253,13 @@ static void matcher_reports_groups(void **state)
     (void)state;
     assert_int_equal(tier__pattern_compile("(a)|(b)(c)?", 11, &p, NULL), 0);
     assert_int_equal(tier__matcher_create(p, &m), 0);
-    assert_int_equal(tier__matcher_find(m, "xxb", 3, 0, group), 1);
+    assert_int_equal(tier__matcher_find(m, "xxb", 3, 0, 2, group), 1);
     assert_int_equal(group[0].start, 2);
     assert_int_equal(group[0].end, 3);
     assert_true(group[1].start == SIZE_MAX && group[3].start == SIZE_MAX && group[9].end == SIZE_MAX);
     assert_int_equal(group[2].start, 2);
-    assert_int_equal(tier__matcher_find(m, "xxb", 3, 3, group), 0);
+    assert_int_equal(tier__matcher_find(m, "xxb", 3, 3, 3, group), 0);
+    assert_int_equal(tier__matcher_find(m, "xxb", 3, 0, 1, group), 0);
     tier__matcher_free(&m);
     assert_null(m);
     tier__pattern_free(&p);

@@ -39,7 +39,7 @@ struct walk {
 static int on_each(void *user, const void *key, size_t key_size, const void *data, size_t size)
 {
     struct walk *w = user;
-    uint64_t k, version;
+    uint64_t k, version = 0;
     assert_int_equal(key_size, sizeof k);
     memcpy(&k, key, sizeof k);
     assert_true(k < KEYS && table_of(k) == w->t && util_right(data, size, k, &version));

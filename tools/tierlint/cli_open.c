@@ -137,6 +137,10 @@ static bool put_key(cli *c, const char *path, lint_buf *b)
         fprintf(stderr, "tierlint: %s: %s\n", path, tier_strerror(rc));
         return false;
     }
+    size_t size = strlen(key);
+    if (size > 1 && strcmp(key + size - 2, ":.") == 0) {
+        key[size - 1] = 0; /* a root itself: names are joined to it without '/' */
+    }
     lint_buf_str(b, *key ? key : ".");
     return true;
 }

@@ -118,13 +118,14 @@ static int wrong(const char *what, const char *word, const char *near)
     return CLI_TROUBLE;
 }
 
-static int unknown_option(const char *word)
+static int unknown_option(char *word)
 {
     char near[48] = "";
     size_t best = 4; /* farther is not a slip of the fingers */
+    word[strcspn(word, "=")] = 0;
     for (int i = 0; i < OPT_COUNT && strncmp(word, "--", 2) == 0; i++) {
         char bare[48];
-        snprintf(bare, sizeof bare, "%.*s", (int)strcspn(word + 2, "="), word + 2);
+        snprintf(bare, sizeof bare, "%s", word + 2);
         size_t far = distance(bare, options[i].name);
         if (far < best) {
             best = far;

@@ -94,7 +94,7 @@ ol_point lint_anchor_place(const ol_outline *o, const lint_anchor *a)
     case LINT_AT_USE:
         found =
             ol_first_use(o, a->name, OL_USE_CALL | OL_USE_TYPE | OL_USE_IDENT | OL_USE_COND, OL_USE_MEMBER);
-        byte = found == OL_NONE ? 0 : found;
+        byte = found == OL_NONE ? 0 : ol_use_byte(o, &o->uses[found]);
         break;
     case LINT_AT_GUARD:
         byte = guard_byte(o);

@@ -98,32 +98,53 @@ static int try(tier_session *s, const char *dir, const char *name, lint_buf *fou
     return rc;
 }
 
+/* The last resort: the directories above the file's own, nearest first. A library's headers name each other
+ * from the library's top, which whoever uses it gives with -I. */
+static int try_above(tier_session *s, const char *own, const char *name, lint_buf *found)
+{
+    lint_buf dir = {0};
+    lint_buf_str(&dir, own);
+    int rc = dir.failed ? lint_nomem(s) : 0;
+    while (rc == 0 && lint_base_of(dir.data) != dir.data) {
+        char *base = dir.data + (lint_base_of(dir.data) - dir.data);
+        base -= base > dir.data + 1 && base[-1] == '/';
+        if (!*base) {
+            break;
+        }
+        *base = 0;
+        rc = try(s, dir.data, name, found);
+    }
+    if (rc == 0 && *own && !strchr(own, ':') && *own != '/') {
+        rc = try(s, "", name, found); /* the root itself */
+    }
+    lint_buf_free(&dir);
+    return rc;
+}
+
 /* Leaves the path in found and returns 1, or returns 0, or an error. own: the directory of the file. */
 static int resolve(tier_session *s, const dirs *d, const char *own, const char *name, uint32_t flags,
                    lint_buf *found)
 {
     size_t first = 0;
-    int rc;
+    int rc = 0;
+    if (name[0] == '/') {
+        return try(s, "", name, found);
+    }
     if (flags & OL_INC_NEXT) {
         while (first < d->start.count && strcmp(dirs_at(d, first), own) != 0) {
             first++;
         }
         first = first < d->start.count ? first + 1 : 0;
-    } else if (name[0] == '/') {
-        return try(s, "", name, found);
     } else if (!(flags & OL_INC_ANGLE)) {
         rc = try(s, own, name, found);
-        if (rc) {
-            return rc;
-        }
     }
-    for (size_t i = first; i < d->start.count; i++) {
+    for (size_t i = first; rc == 0 && i < d->start.count; i++) {
         rc = try(s, dirs_at(d, i), name, found);
-        if (rc) {
-            return rc;
-        }
     }
-    return 0;
+    if (rc == 0 && !(flags & OL_INC_NEXT) && !lint_is_compilers(name)) {
+        rc = try_above(s, own, name, found);
+    }
+    return rc;
 }
 
 /* For each include: its flags, and its path or "". */

@@ -4,6 +4,7 @@
  *   outline   path                  the file                  everything about the file, with positions
  * (live) face      path                  outline                   what other files can see, no positions
  * (live) names     path                  outline                   the names it uses, no positions (live)
+ *   outer     path                  outline                   the names used outside of functions
  *   fragment  path, name#ordinal    outline                   one function, positions from its start (live)
  *   judge     path, name#ordinal    fragment                  findings in one function, and what it needs
  *   compdb    path                  the file                  compile_commands.json: search directories
@@ -39,6 +40,7 @@ enum { LINT_USES_SEARCH = 1 };
     X(OUTLINE, outline, TIER_TREE, OL_VERSION, 0, 0)                                      \
     X(FACE, face, TIER_TREE, OL_VERSION, 0, 0)                                            \
     X(NAMES, names, TIER_TREE, OL_VERSION, 0, 0)                                          \
+    X(OUTER, outer, TIER_DELTA, OL_VERSION, 0, 0)                                         \
     X(FRAGMENT, fragment, TIER_TREE, OL_VERSION, 0, 0)                                    \
     X(JUDGE, judge, TIER_DELTA, 1, 0, 0)                                                  \
     X(COMPDB, compdb, TIER_DELTA, 1, 0, 0)                                                \

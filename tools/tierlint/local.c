@@ -8,7 +8,7 @@
 /* ---- one function ----------------------------------------------------------------------------------------
  */
 /* args: name#ordinal. Reads the fragment alone, so an edit in another function leaves it alone. Gives its
- * findings, and one record of the names it needs with how often. */
+ * findings, and one record of the names it needs. */
 int lint_build_judge(tier_session *s, const tier_query *q, tier_out *out, void *user)
 {
     lint_buf args = {.data = (char *)q->args, .size = q->args_size}, need = {0};
@@ -30,9 +30,8 @@ int lint_build_judge(tier_session *s, const tier_query *q, tier_out *out, void *
     }
     lint_buf_u32(&need, LINT_RECORD_NEED);
     for (uint32_t i = 0; i < o->use_count; i++) {
-        if (!(o->uses[i].kinds & OL_USE_MEMBER)) {
+        if (o->uses[i].kinds != OL_USE_MEMBER) {
             lint_buf_str(&need, ol_text(o, o->uses[i].name));
-            lint_buf_u32(&need, o->uses[i].count);
         }
     }
     if (rc == TIER_OK) {
@@ -51,7 +50,7 @@ typedef struct local {
     const char *path;
     const ol_outline *face;
     lint_buf message; /* of the finding under way */
-    /* Functions defined here, in order, and what each needs: pairs (name's number, count). */
+    /* Functions defined here, in order, and the names that each needs. */
     lint_list functions, need, need_first;
     lint_map names;
 } local;
@@ -92,6 +91,22 @@ static bool defines_once(const ol_decl *d)
            (d->kind == OL_FUNCTION && !(d->flags & OL_MEMBER));
 }
 
+/* Headers of a header: those that include them see to it that it happens once. */
+static bool private_path(const char *path)
+{
+    static const char *const known[] = {"bits", "detail", "impl", "internal", "private"};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        size_t size = strlen(known[i]);
+        for (const char *p = strstr(path, known[i]); p; p = strstr(p + 1, known[i])) {
+            bool begins = p == path || p[-1] == '/' || p[-1] == '-' || p[-1] == ':';
+            if (begins && p[size] == '/') {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 static int check_guard(local *c)
 {
     const ol_outline *f = c->face;
@@ -104,7 +119,8 @@ static int check_guard(local *c)
                         ol_text(f, f->guard_name));
         return say(c, LINT_BAD_GUARD, (lint_anchor){.kind = LINT_AT_GUARD}, (lint_anchor){0}, "");
     }
-    if (f->guard != OL_GUARD_MISSING || !on(c, LINT_NO_GUARD) || f->why || (f->flags & OL_FILE_PRIVATE)) {
+    if (f->guard != OL_GUARD_MISSING || !on(c, LINT_NO_GUARD) || f->why || (f->flags & OL_FILE_PRIVATE) ||
+        private_path(c->path)) {
         return TIER_OK;
     }
     const ol_decl *once = NULL;
@@ -210,7 +226,6 @@ static int take_judgement(local *c, const tier_value *v)
         }
         while (tag == LINT_RECORD_NEED && r.at < r.end) {
             lint_list_add(&c->need, lint_map_add(&c->names, lint_read_str(&r)));
-            lint_list_add(&c->need, lint_read_u32(&r));
         }
         if (rc) {
             return rc;
@@ -234,6 +249,7 @@ static int judge_functions(local *c)
         rc = args.failed ? lint_nomem(c->s) : lint_get(c->s, c->l, LINT_TYPE_JUDGE, c->path, &args, &v);
         if (rc == TIER_OK) {
             lint_list_add(&c->functions, i);
+            lint_map_add(&c->names, ol_text(c->face, d->base));
             lint_list_add(&c->need_first, (uint32_t)c->need.count);
             rc = take_judgement(c, &v);
             tier_release(c->s, &v);
@@ -256,7 +272,8 @@ static bool may_be_unused(const ol_decl *d)
 }
 
 /* Liveness: a function lives if its name is used outside of functions, or in one that lives. outside: by
- * name's number, how many uses are not in functions. live: one for each function; queue: two. */
+ * name's number, whether; the names that living functions need join it. live: one for each function; queue:
+ * two. */
 static void spread(const local *c, uint32_t *outside, unsigned char *live, uint32_t *queue)
 {
     uint32_t count = (uint32_t)c->functions.count, head = 0, tail = 0;
@@ -271,7 +288,7 @@ static void spread(const local *c, uint32_t *outside, unsigned char *live, uint3
     }
     while (head < tail) {
         uint32_t f = queue[head++];
-        for (uint32_t n = c->need_first.at[f]; n < c->need_first.at[f + 1]; n += 2) {
+        for (uint32_t n = c->need_first.at[f]; n < c->need_first.at[f + 1]; n++) {
             outside[c->need.at[n]] = 1;
         }
         for (uint32_t i = 0; i < count; i++) {
@@ -283,28 +300,19 @@ static void spread(const local *c, uint32_t *outside, unsigned char *live, uint3
     }
 }
 
-/* The uses of each name, less those in functions. */
-static int count_outside(local *c, uint32_t **outside)
+static int note_outside(local *c, uint32_t *outside)
 {
     tier_value v;
-    const ol_outline *names;
-    int rc = lint_get_outline(c->s, c->l, LINT_TYPE_NAMES, c->path, &v, &names);
+    int rc = lint_get(c->s, c->l, LINT_TYPE_OUTER, c->path, NULL, &v);
     if (rc) {
         return rc;
     }
-    *outside = calloc(c->names.start.count + 1, sizeof **outside);
-    if (!*outside) {
-        return lint_nomem(c->s);
-    }
-    for (uint32_t i = 0; i < names->use_count; i++) {
-        uint32_t name = lint_map_find(&c->names, ol_text(names, names->uses[i].name));
-        if (name != LINT_NONE && !(names->uses[i].kinds & OL_USE_MEMBER)) {
-            (*outside)[name] += names->uses[i].count;
+    lint_reader r = lint_read(v.data, v.size);
+    while (r.at < r.end) {
+        uint32_t name = lint_map_find(&c->names, lint_read_str(&r));
+        if (name != LINT_NONE) {
+            outside[name] = 1;
         }
-    }
-    for (size_t n = 0; n < c->need.count; n += 2) {
-        uint32_t *left = &(*outside)[c->need.at[n]], in = c->need.at[n + 1];
-        *left -= *left < in ? *left : in;
     }
     return tier_release(c->s, &v);
 }
@@ -320,9 +328,10 @@ static int unused_statics(local *c)
     if (!any || !on(c, LINT_UNUSED_STATIC) || !lint_is_source(c->path) || (c->face->why & structure)) {
         return TIER_OK;
     }
-    uint32_t *outside = NULL, *queue = malloc((c->functions.count + 1) * 2 * sizeof *queue);
+    uint32_t *outside = calloc(c->names.start.count + 1, sizeof *outside),
+             *queue = malloc((c->functions.count + 1) * 2 * sizeof *queue);
     unsigned char *live = calloc(c->functions.count + 1, 1);
-    int rc = queue && live ? count_outside(c, &outside) : lint_nomem(c->s);
+    int rc = outside && queue && live ? note_outside(c, outside) : lint_nomem(c->s);
     if (rc == TIER_OK) {
         spread(c, outside, live, queue);
     }

@@ -13,7 +13,8 @@
  *                edit inside a function's body, leaves its bytes equal
  *   ol_fragment  one declaration with its uses, positions relative to its start: an edit elsewhere in the
  *                file leaves its bytes equal
- *   ol_names     every name used anywhere in the file, once, no positions, in byte order
+ *   ol_names     every name used anywhere in the file, once (members apart), no positions or counts, in byte
+ *                order; OL_USE_LOCAL there means that all its uses are local
  * A finding made from a projection is placed at the end: ol_find(file's outline, name, ordinal) gives the
  * declaration, its start + the relative offset a byte, ol_place the line and column.
  *

@@ -81,3 +81,26 @@ int lint_build_fragment(tier_session *s, const tier_query *q, tier_out *out, voi
     free(name);
     return rc;
 }
+
+/* The names used outside of function definitions, in order of the outline, each with its 0, once. */
+int lint_build_outer(tier_session *s, const tier_query *q, tier_out *out, void *user)
+{
+    tier_value v;
+    const ol_outline *o;
+    int rc = lint_get_outline(s, user, LINT_TYPE_OUTLINE, q->path, &v, &o);
+    if (rc) {
+        return rc;
+    }
+    lint_map names = {0};
+    for (uint32_t i = 0; i < o->use_count; i++) {
+        const ol_use *u = &o->uses[i];
+        const ol_decl *owner = u->owner == OL_NONE ? NULL : &o->decls[u->owner];
+        bool within = owner && owner->kind == OL_FUNCTION && (owner->flags & OL_DEFINITION);
+        if (!within && u->kinds != OL_USE_MEMBER) {
+            lint_map_add(&names, ol_text(o, u->name));
+        }
+    }
+    rc = names.failed ? lint_nomem(s) : tier_out_bytes(out, names.text.data, names.text.size);
+    lint_map_free(&names);
+    return rc;
+}

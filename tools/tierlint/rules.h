@@ -59,14 +59,18 @@
     X(NO_GUARD, "missing-guard", 1, "warning", "a header has no include guard",                              \
       "A header that defines types or inline functions, which cannot stand twice, has neither #pragma once " \
       "nor an #ifndef around it. Silent for headers that only declare, and for those meant to be included "  \
-      "many times or only from within others.")                                                              \
+      "many times or only by others (they #undef, #error first, or lie below bits, detail, impl, internal "  \
+      "or private).")                                                                                        \
     X(BAD_GUARD, "ineffective-guard", 1, "warning", "an include guard does not guard",                       \
       "The guard's macro is never defined, or another one is, so a second inclusion is not stopped.")        \
     X(DUPLICATE_INCLUDE, "duplicate-include", 1, "warning", "a file is included twice",                      \
       "Both includes stand unconditionally in one file and lead to the same guarded header.")                \
-    X(UNRESOLVED, "unresolved-include", 1, "warning", "an included file was not found",                      \
-      "Nothing of that name lies beside the file nor in a search directory (-I, compile_commands.json). "    \
-      "Silent within conditionals, for computed includes, and for headers that belong to the compiler.")     \
+    X(UNRESOLVED, "unresolved-include", 0, "warning", "an included file was not found",                      \
+      "Nothing of that name lies beside the file, in a search directory (-I, compile_commands.json), nor "   \
+      "in "                                                                                                  \
+      "a directory above the file. "                                                                         \
+      "Silent within conditionals, for computed includes, and for headers that belong to the compiler. Off " \
+      "by default: it is right only where all search directories were given.")                               \
     X(OLD_STYLE, "old-style-definition", 1, "warning", "a function is defined without parameter types",      \
       "A definition in the style before C89, which C23 no longer allows.")
 
