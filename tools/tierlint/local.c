@@ -19,7 +19,7 @@ int lint_build_judge(tier_session *s, const tier_query *q, tier_out *out, void *
     }
     const ol_outline *o = v.object;
     const ol_decl *d = &o->decls[o->decl_count - 1];
-    if ((d->flags & OL_KNR) && !(d->flags & OL_UNCERTAIN)) {
+    if ((d->flags & OL_KNR) && !(o->why & ~(uint32_t)OL_WHY_KNR)) {
         lint_buf message = {0};
         lint_buf_printf(&message, "'%s' is defined without parameter types", ol_text(o, d->name));
         lint_finding f = {.rule = LINT_OLD_STYLE,
