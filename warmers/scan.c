@@ -73,19 +73,28 @@ static const struct tier__language languages[TIER__LANGUAGES] = {
      c_pattern,
      "--q<",
      {"include", "import"},
+     "#/",
      "\n/",
      tier__resolve_c},
-    {"python", " .py .pyi .pyw .pyx .pxd ", python_pattern, "ifn", {"import"}, "\n;:", tier__resolve_python},
+    {"python",
+     " .py .pyi .pyw .pyx .pxd ",
+     python_pattern,
+     "ifn",
+     {"import"},
+     NULL,
+     "\n;:",
+     tier__resolve_python},
     {"javascript",
      " .js .mjs .cjs .jsx .ts .mts .cts .tsx ",
      script_pattern,
      "--qq",
      {"from", "import", "require"},
      NULL,
+     NULL,
      tier__resolve_script},
-    {"go", " .go ", go_pattern, "qqb", {"import"}, "\n;/", tier__resolve_go},
-    {"rust", " .rs ", rust_pattern, "--pmu", {"mod", "use"}, NULL, tier__resolve_rust},
-    {"java", " .java ", java_pattern, "pi", {"import", "package"}, "\n;/", tier__resolve_java},
+    {"go", " .go ", go_pattern, "qqb", {"import"}, NULL, "\n;/", tier__resolve_go},
+    {"rust", " .rs ", rust_pattern, "--pmu", {"mod", "use"}, NULL, NULL, tier__resolve_rust},
+    {"java", " .java ", java_pattern, "pi", {"import", "package"}, NULL, "\n;/", tier__resolve_java},
 };
 
 const struct tier__language *tier__language(int number)
@@ -169,8 +178,26 @@ static bool stands_well(const char *before, const char *data, size_t at)
     return strchr(before, data[at - 1]) != NULL && data[at - 1] != 0;
 }
 
+static bool in_word(char c)
+{
+    return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* May data[at] begin a word that a directive holds? "important" is none, and most that are lie in comments.
+ */
+static bool leads(const struct tier__language *row, const char *data, size_t at)
+{
+    if (at == 0)
+        return row->lead == NULL;
+    if (!row->lead)
+        return !in_word(data[at - 1]);
+    while (at > 1 && (data[at - 1] == ' ' || data[at - 1] == '\t'))
+        at--;
+    return data[at - 1] != 0 && strchr(row->lead, data[at - 1]) != NULL;
+}
+
 /* Where the last of the row's words begins; false: there is none. Most of a source stands behind its last
- * import, and plain search crosses it 30 times as fast as the pattern. */
+ * import: 43 MB of system headers take 49 ms instead of 163 when the pattern need not cross that. */
 static bool last_word(const struct tier__language *row, const char *data, size_t size, size_t *last)
 {
     const char *end = data + size;
@@ -182,8 +209,10 @@ static bool last_word(const struct tier__language *row, const char *data, size_t
         size_t length = strlen(row->words[i]);
         const char *at = data + *last;
         while ((at = memmem(at, (size_t)(end - at), row->words[i], length)) != NULL) {
-            any = true;
-            *last = (size_t)(at - data);
+            if (leads(row, data, (size_t)(at - data))) {
+                any = true;
+                *last = (size_t)(at - data);
+            }
             at += length;
         }
     }

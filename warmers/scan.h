@@ -16,6 +16,7 @@ struct tier__language {
     const char *const pattern; /* PCRE2: what to skip, or what to take */
     const char *kinds;         /* kind of the name in group 1, 2...; '-': the pattern's own */
     const char *words[4];      /* a directive holds one of these; NULL ends */
+    const char *lead;          /* the byte before such a word, blanks left out; NULL: any that ends a word */
     const char *before; /* the byte before a directive, blanks left out; NULL: any. '\n': also the start */
     int (*resolve)(struct tier__resolver *r, const char *path, const struct tier__names *names);
 };
