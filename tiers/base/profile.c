@@ -75,7 +75,7 @@ static void set_raw(struct tier__profile *p, enum tier__key key, int64_t raw, co
 static void set_config(struct resolve *c, const char *name, const char *value, const struct tier__origin *o)
 {
     struct tier__profile *p = c->p;
-    struct tier__config *at = p->config, *end = at + p->config_count;
+    struct tier__config *at = p->config, *end = p->config_count ? at + p->config_count : at;
     while (at < end && strcmp(at->name, name) != 0)
         at++;
     char *copy = tier__strdup(c->base, value);
