@@ -65,9 +65,8 @@ int tier__store_open(struct tier__base *base, const struct tier__store_options *
                      char *why, size_t why_size);
 void tier__store_close(tier__store **st); /* marks it clean when it is the last user in the process */
 uint64_t tier__store_generation(const tier__store *st); /* changes when the store was started anew */
-uint64_t
-tier__store_news(const tier__store *st); /* last transaction id: two fstats; differs after any commit; 0:
-                                            the store is in trouble or a forked child's */
+/* The last transaction id: differs after any commit. Two fstats. 0: in trouble, or a forked child's. */
+uint64_t tier__store_news(const tier__store *st);
 const char *tier__store_path(const tier__store *st); /* of the data file's directory */
 uint64_t tier__store_bytes(const tier__store *st);   /* used by the data file */
 
@@ -84,19 +83,21 @@ int tier__store_get(tier__store *st, tier__read *r, enum tier__table t, const vo
 int tier__store_get_into(tier__store *st, tier__read *r, enum tier__table t, const void *key, size_t key_size,
                          void *(*alloc)(void *user, size_t size), void *user);
 /* Every sound record of t in key order; each returns non-zero to stop, and that is returned. Snapshots are
- * renewed every few thousand records. data is a checked copy until each returns. */
+ * renewed every few hundred records and never open while each runs. data is a checked copy until each
+ * returns. */
 int tier__store_each(tier__store *st, enum tier__table t,
                      int (*each)(void *user, const void *key, size_t key_size, const void *data, size_t size),
                      void *user);
 
 /* Writing. TIER_EBUSY: the deadline passed, or a forked child; TIER_EIO: the store is in trouble and will not
  * be written again by this handle (logged once). MAP_FULL grows the map and retries inside; a full disk or
- * max_bytes reached is TIER_EIO with the transaction aborted, and the store stays readable. */
-/* Puts stay in memory until commit, which applies them in one short LMDB transaction. The write lock (of all
+ * max_bytes reached is TIER_EIO with the transaction aborted, and the store stays readable.
+ * Puts stay in memory until commit, which applies them in one short LMDB transaction. The write lock (of all
  * processes) is taken at the first get that is not answered by the transaction itself, or at commit: from the
  * first get on nobody else commits, so read-modify-write is safe; what fails there (TIER_EBUSY, TIER_EIO) is
  * returned by commit as well, and so is a failed put. begin takes no lock. A transaction without puts or
- * deletes writes nothing. A w belongs to one thread at a time; get only while few callers wait. */
+ * deletes writes nothing. A w belongs to one thread at a time. At most about 400 MB in one transaction
+ * (LMDB's dirty pages); more is TIER_EIO. */
 enum { TIER__COMPRESS = 1 /* zlib frame where it pays (> 1 KiB and shrinks by 10 %) */ };
 int tier__write_begin(tier__store *st, tier__write **w);
 int tier__write_get(tier__write *w, enum tier__table t, const void *key, size_t key_size,
@@ -107,8 +108,9 @@ int tier__write_del(tier__write *w, enum tier__table t, const void *key,
                     size_t key_size);    /* absent is fine */
 int tier__write_commit(tier__write **w); /* ends w whatever it returns */
 void tier__write_abort(tier__write **w);
-int tier__store_sync(tier__store *st); /* fdatasync, whatever the mode; for seal. TIER_EIO: after a failed sync
-                                          the store is used no more and quarantined by the next open */
+/* fdatasync, whatever the mode; for seal. TIER_EIO: after a failed sync the store is used no more and
+ * quarantined by the next open. */
+int tier__store_sync(tier__store *st);
 
 /* For tiercheck (I13), on a directory, without opening damaged data with LMDB: the gate's verdict and each
  * unsound record. Returns 0, or an error that kept the check from running. read_data: also inflate and

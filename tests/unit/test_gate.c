@@ -250,7 +250,7 @@ static int use(struct place *p, bool repair)
 {
     struct tier__buf value;
     tier__buf_init(&value, &p->base);
-    for (int round = 0; round < (repair ? 2 : 1); round++) {
+    for (int round = 0; round < 2; round++) {
         tier__store *st = util_open(p, TIER__SYNC_NONE);
         if (!st)
             return 3;
