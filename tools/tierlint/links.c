@@ -121,9 +121,50 @@ static int try_above(tier_session *s, const char *own, const char *name, lint_bu
     return rc;
 }
 
+/* Asks where name lies along the search directories, from number first on. Its own computation, so that the
+ * files that include <stdio.h> share the probes: one dependency each instead of one for each directory. */
+static int search(tier_session *s, const lint *l, const dirs *d, size_t first, const char *name,
+                  lint_buf *found)
+{
+    lint_buf args = {0};
+    lint_buf_str(&args, name);
+    for (size_t i = first; i < d->start.count; i++) {
+        lint_buf_str(&args, dirs_at(d, i));
+    }
+    tier_value v;
+    int rc = args.failed ? lint_nomem(s) : lint_get(s, l, LINT_TYPE_SEARCH, NULL, &args, &v);
+    lint_buf_free(&args);
+    if (rc) {
+        return rc;
+    }
+    found->size = 0;
+    lint_buf_add(found, v.data, v.size);
+    int there = v.size > 0;
+    rc = found->failed ? lint_nomem(s) : tier_release(s, &v);
+    return rc ? rc : there;
+}
+
+/* args: a name, then directories, each with its 0. Gives the path of the first that has it, or nothing. */
+int lint_build_search(tier_session *s, const tier_query *q, tier_out *out, void *user)
+{
+    (void)user;
+    lint_buf found = {0};
+    lint_reader r = lint_read(q->args, q->args_size);
+    const char *name = lint_read_str(&r);
+    int rc = 0;
+    while (rc == 0 && r.at < r.end) {
+        rc = try(s, lint_read_str(&r), name, &found);
+    }
+    if (rc == 1) {
+        return lint_give(s, out, &found);
+    }
+    lint_buf_free(&found);
+    return rc;
+}
+
 /* Leaves the path in found and returns 1, or returns 0, or an error. own: the directory of the file. */
-static int resolve(tier_session *s, const dirs *d, const char *own, const char *name, uint32_t flags,
-                   lint_buf *found)
+static int resolve(tier_session *s, const lint *l, const dirs *d, const char *own, const char *name,
+                   uint32_t flags, lint_buf *found)
 {
     size_t first = 0;
     int rc = 0;
@@ -138,9 +179,7 @@ static int resolve(tier_session *s, const dirs *d, const char *own, const char *
     } else if (!(flags & OL_INC_ANGLE)) {
         rc = try(s, own, name, found);
     }
-    for (size_t i = first; rc == 0 && i < d->start.count; i++) {
-        rc = try(s, dirs_at(d, i), name, found);
-    }
+    rc = rc ? rc : search(s, l, d, first, name, found);
     if (rc == 0 && !(flags & OL_INC_NEXT) && !lint_is_compilers(name)) {
         rc = try_above(s, own, name, found);
     }
@@ -164,7 +203,7 @@ int lint_build_links(tier_session *s, const tier_query *q, tier_out *out, void *
         const ol_include *inc = &face->includes[i];
         int there = 0;
         if (!(inc->flags & OL_INC_COMPUTED)) {
-            there = resolve(s, &d, own.data, ol_text(face, inc->name), inc->flags, &found);
+            there = resolve(s, user, &d, own.data, ol_text(face, inc->name), inc->flags, &found);
         }
         rc = there < 0 ? there : TIER_OK;
         lint_buf_u32(&given, inc->flags | (inc->cond == OL_NONE ? 0 : LINT_LINK_CONDITIONAL));

@@ -9,7 +9,8 @@
  *   judge     path, name#ordinal    fragment                  findings in one function, and what it needs
  *   compdb    path                  the file                  compile_commands.json: search directories
  *   flags     path                  compdb                    those of one file
- *   links     path                  face, flags, tier_stat    where each of its includes leads
+ *   search    name, directories     tier_stat                 where that name lies
+ *   links     path                  face, flags, search       where each of its includes leads
  *   files     paths                 tier_stat, tier_list      the source files below the paths
  *   graph     paths                 files, links              who includes whom
  *   reach     directory, paths      graph                     that part of it that a directory's files see
@@ -45,6 +46,7 @@ enum { LINT_USES_SEARCH = 1 };
     X(JUDGE, judge, TIER_DELTA, 1, 0, 0)                                                  \
     X(COMPDB, compdb, TIER_DELTA, 1, 0, 0)                                                \
     X(FLAGS, flags, TIER_DELTA, 1, LINT_USES_SEARCH, 0)                                   \
+    X(SEARCH, search, TIER_DELTA, 1, 0, 0)                                                \
     X(LINKS, links, TIER_DELTA, 1, LINT_USES_SEARCH, 0)                                   \
     X(FILES, files, TIER_DELTA, 1, 0, 0)                                                  \
     X(GRAPH, graph, TIER_DELTA, 1, LINT_USES_SEARCH, 0)                                   \

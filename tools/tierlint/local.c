@@ -234,11 +234,19 @@ static int take_judgement(local *c, const tier_value *v)
     return rc == TIER_END ? TIER_OK : rc;
 }
 
+/* Functions of C++ headers are not judged: no rule asks, and a library's headers hold them by the ten
+ * thousand (37,000 below /usr/include). */
+static bool judged(const local *c)
+{
+    bool cxx = lint_is_cxx(c->path) || (c->face->flags & OL_FILE_CXX);
+    return lint_is_source(c->path) || !cxx;
+}
+
 static int judge_functions(local *c)
 {
     lint_buf args = {0};
     int rc = TIER_OK;
-    for (uint32_t i = 0; rc == TIER_OK && i < c->face->decl_count; i++) {
+    for (uint32_t i = 0; judged(c) && rc == TIER_OK && i < c->face->decl_count; i++) {
         const ol_decl *d = &c->face->decls[i];
         if (d->kind != OL_FUNCTION || !(d->flags & OL_DEFINITION)) {
             continue;
