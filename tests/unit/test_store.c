@@ -48,6 +48,18 @@ static int on_each(void *user, const void *key, size_t key_size, const void *dat
     return 0;
 }
 
+struct found {
+    unsigned count;
+    char code[64];
+};
+
+static void on_problem(void *user, const struct tier__store_problem *q)
+{
+    struct found *f = user;
+    snprintf(f->code, sizeof f->code, "%s", q->code);
+    f->count++;
+}
+
 static void compare_all(tier__store *st, const struct model *m, struct tier__buf *value)
 {
     tier__read *r = NULL;
@@ -129,7 +141,9 @@ static void test_model(void **state)
     tier__store_close(&other);
     tier__store_close(&other); /* NULL is fine */
     uint64_t records;
-    assert_int_equal(tier__store_check(&p->base, p->dir, true, NULL, NULL, &records), TIER_OK);
+    struct found found = {0};
+    assert_int_equal(tier__store_check(&p->base, p->dir, true, on_problem, &found, &records), TIER_OK);
+    assert_int_equal(found.count, 0); /* and so no chunk of a replaced value was left */
     uint64_t present = 0;
     for (int k = 0; k < KEYS; k++)
         present += m.version[k] >= 0;
@@ -198,13 +212,6 @@ static void test_frames_fit_pages(void **state)
         if (size > 20000)
             assert_true(pages * 4096 < size + size / 50 + 4096);
     }
-}
-
-static int on_problem_count;
-static void on_problem(void *user, const struct tier__store_problem *q)
-{
-    snprintf(user, 64, "%s", q->code);
-    on_problem_count++;
 }
 
 static void test_growth_and_limit(void **state)
@@ -369,7 +376,8 @@ static void put_one(tier__store *st, uint64_t k)
 static void test_damaged_record(void **state)
 {
     struct place *p = *state;
-    char path[300], code[64] = "";
+    char path[300];
+    struct found found;
     struct tier__buf value;
     uint64_t records, deleted;
     bool aside;
@@ -398,10 +406,10 @@ static void test_damaged_record(void **state)
         free(data);
         close(fd);
         assert_true(hits > 0);
-        on_problem_count = 0;
-        assert_int_equal(tier__store_check(&p->base, p->dir, true, on_problem, code, &records), TIER_OK);
-        assert_int_equal(on_problem_count, 1);
-        assert_string_equal(code, "store-frame-checksum");
+        memset(&found, 0, sizeof found);
+        assert_int_equal(tier__store_check(&p->base, p->dir, true, on_problem, &found, &records), TIER_OK);
+        assert_int_equal(found.count, 1);
+        assert_string_equal(found.code, "store-frame-checksum");
         if (by_repair) {
             assert_int_equal(tier__store_repair(&p->base, p->dir, &deleted, &aside), TIER_OK);
             assert_int_equal(deleted, 1);
@@ -413,9 +421,9 @@ static void test_damaged_record(void **state)
             put_one(st, 8);
             tier__store_close(&st);
         }
-        on_problem_count = 0;
-        assert_int_equal(tier__store_check(&p->base, p->dir, true, on_problem, code, &records), TIER_OK);
-        assert_int_equal(on_problem_count, 0);
+        memset(&found, 0, sizeof found);
+        assert_int_equal(tier__store_check(&p->base, p->dir, true, on_problem, &found, &records), TIER_OK);
+        assert_int_equal(found.count, 0);
         assert_int_equal(tier__store_repair(&p->base, p->dir, &deleted, &aside), TIER_OK);
         assert_int_equal(deleted, 0);
     }
