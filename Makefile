@@ -161,8 +161,9 @@ $(filter run-unit-%,$(ALL_RUNS)): run-unit-%: $(BUILD)/tests/%
 	@$(RUN) $* $<
 $(filter run-example-%,$(ALL_RUNS)): run-example-%: $(BUILD)/examples/%
 	@$(RUN) example-$* $< $$(sed -n '1,5s|.*/\* run: \(.*\) \*/.*|\1|p' examples/$*.c)
+# A shell test that reads ${1:-build/NAME} gets that program's path, any other the build directory.
 $(filter run-shell-%,$(ALL_RUNS)): run-shell-%: all $(TEST_FILES)
-	@$(RUN) tests/$* sh tests/$*/run.sh $(BUILD)$(if $(filter $*,$(PROGRAMS)),/$*)
+	@$(RUN) tests/$* sh tests/$*/run.sh $(BUILD)$$(sed -n 's|.*{1:-build\(/[a-z-]*\)}.*|\1|p' tests/$*/run.sh)
 
 deps:
 	@CC="$(CC)" CPPFLAGS="$(CPPFLAGS)" sh tools/build/deps.sh build
