@@ -42,12 +42,14 @@ expect 'an embedder may have an inih of its own' sh -c "
     echo 'int ini_parse(void); int ini_parse(void) { return 0; }' >'$work/own.c' &&
     $cc $flags -Iinclude -o '$work/clash' $here/embed.c '$work/own.c' '$build/libtierkit.a' -llmdb -lz -lsodium -lpthread"
 
-expect 'the header is C11' sh -c "echo '#include <tierkit.h>' | $cc -std=c11 -Wall -Wextra -Wpedantic -Werror -Iinclude \
-    -x c -fsyntax-only -"
-if command -v c++ >/dev/null; then
-    expect 'the header is C++11' sh -c "printf '#include <tierkit.h>\ntier_options o = TIER_INIT(tier_options);\n' |
-        c++ -std=c++11 -Wall -Wextra -Wpedantic -Werror -Iinclude -x c++ -fsyntax-only -"
-fi
+for header in include/*.h; do
+    expect "$header is C11" sh -c "echo '#include <$(basename "$header")>' |
+        $cc -std=c11 -Wall -Wextra -Wpedantic -Werror -Iinclude -x c -fsyntax-only -"
+    if command -v c++ >/dev/null; then
+        expect "$header is C++11" sh -c "printf '#include <$(basename "$header")>\ntier_options o = TIER_INIT(tier_options);\n' |
+            c++ -std=c++11 -Wall -Wextra -Wpedantic -Werror -Iinclude -x c++ -fsyntax-only -"
+    fi
+done
 
 expect 'make install' ${MAKE:-make} -s install BUILD="$build" PREFIX=/opt/tk DESTDIR="$work/root"
 installed=$work/root/opt/tk
