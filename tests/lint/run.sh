@@ -44,7 +44,7 @@ lint()
     echo "status $?"
 }
 
-for part in rules command formats again; do
+for part in rules command formats again watch; do
     . "$HERE/$part.sh"
 done
 

@@ -206,7 +206,9 @@ int lint_build_links(tier_session *s, const tier_query *q, tier_out *out, void *
             there = resolve(s, user, &d, own.data, ol_text(face, inc->name), inc->flags, &found);
         }
         rc = there < 0 ? there : TIER_OK;
-        lint_buf_u32(&given, inc->flags | (inc->cond == OL_NONE ? 0 : LINT_LINK_CONDITIONAL));
+        bool compilers = there != 1 && lint_is_compilers(ol_text(face, inc->name));
+        lint_buf_u32(&given, inc->flags | (inc->cond == OL_NONE ? 0 : LINT_LINK_CONDITIONAL) |
+                                 (compilers ? LINT_LINK_COMPILERS : 0));
         lint_buf_str(&given, there == 1 ? found.data : "");
     }
     if (rc == TIER_OK) {

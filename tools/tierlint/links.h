@@ -4,7 +4,9 @@
 
 #include "tools/tierlint/buf.h"
 
-#define LINT_LINK_CONDITIONAL (1u << 16) /* beside the OL_INC_ flags: below a conditional, guard apart */
+/* Beside the OL_INC_ flags: */
+#define LINT_LINK_CONDITIONAL (1u << 16) /* below a conditional, guard apart */
+#define LINT_LINK_COMPILERS (1u << 17)   /* not found, and one of the compiler's own */
 
 typedef struct lint_link {
     uint32_t flags;

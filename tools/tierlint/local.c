@@ -167,7 +167,7 @@ static int check_include(local *c, uint32_t i, const lint_link *link, lint_map *
         return TIER_OK;
     }
     if (!link->path[0]) {
-        if (!on(c, LINT_UNRESOLVED) || lint_is_compilers(name)) {
+        if (!on(c, LINT_UNRESOLVED) || (link->flags & LINT_LINK_COMPILERS)) {
             return TIER_OK;
         }
         lint_buf_printf(&c->message, "'%s' was not found", name);

@@ -88,21 +88,6 @@ static uint32_t node_of(builder *b, const char *path, uint32_t flags)
     return node;
 }
 
-/* A link that led nowhere leaves the file loose; that of a compiler's own header is told apart. */
-static int note_unresolved(builder *b, uint32_t node, uint32_t include)
-{
-    tier_value v;
-    const ol_outline *face;
-    int rc = lint_get_outline(b->s, b->l, LINT_TYPE_FACE, lint_map_text(&b->files, node), &v, &face);
-    if (rc) {
-        return rc;
-    }
-    const ol_include *inc = include < face->include_count ? &face->includes[include] : NULL;
-    bool own = inc && lint_is_compilers(ol_text(face, inc->name));
-    b->flags.at[node] |= own ? LINT_NODE_COMPILERS : LINT_NODE_LOOSE;
-    return tier_release(b->s, &v);
-}
-
 static int add_edges(builder *b, uint32_t node)
 {
     tier_value v;
@@ -115,7 +100,7 @@ static int add_edges(builder *b, uint32_t node)
     lint_link link;
     for (uint32_t i = 0; rc == TIER_OK && lint_link_next(&r, &link); i++) {
         if (!link.path[0]) {
-            rc = note_unresolved(b, node, i);
+            b->flags.at[node] |= link.flags & LINT_LINK_COMPILERS ? LINT_NODE_COMPILERS : LINT_NODE_LOOSE;
             continue;
         }
         uint32_t target = node_of(b, link.path, LINT_NODE_INCLUDED);
