@@ -29,7 +29,7 @@ void tier__plan_fini(struct tier__plan *p)
     size_t i;
 
     for (i = 0; i < p->count; i++) {
-        tier__names_fini(&p->item[i]->names);
+        tier__imports_fini(&p->item[i]->names);
         tier__warm_realloc(p->item[i], 0);
     }
     tier__warm_realloc(p->item, 0);

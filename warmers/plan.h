@@ -24,7 +24,7 @@ struct tier__item {
     bool done;      /* under the plan's lock until it was waited for */
     bool cut_short; /* the scan gave up */
     uint64_t bytes; /* of the file, where it was read */
-    struct tier__names names;
+    struct tier__imports names;
 };
 
 struct tier__plan {

@@ -2,7 +2,7 @@
 #include "warmers/resolve.h"
 #include <string.h>
 
-int tier__names_add(struct tier__names *n, char kind, const char *text, size_t size)
+int tier__imports_add(struct tier__imports *n, char kind, const char *text, size_t size)
 {
     void *array = n->name;
     size_t offset = n->text.size;
@@ -10,7 +10,7 @@ int tier__names_add(struct tier__names *n, char kind, const char *text, size_t s
 
     if (size == 0 || size > TIER__NAME_MAX || memchr(text, 0, size))
         return TIER_OK;
-    if (n->count >= TIER__NAMES_MAX)
+    if (n->count >= TIER__IMPORTS_MAX)
         return TIER_EINVAL;
     rc = tier__warm_grow(&array, &n->capacity, n->count + 1, sizeof *n->name);
     n->name = (struct tier__name *)array;
@@ -24,7 +24,7 @@ int tier__names_add(struct tier__names *n, char kind, const char *text, size_t s
     return TIER_OK;
 }
 
-void tier__names_fini(struct tier__names *n)
+void tier__imports_fini(struct tier__imports *n)
 {
     tier__text_fini(&n->text);
     tier__warm_realloc(n->name, 0);
@@ -223,7 +223,7 @@ static bool c_name(struct tier__resolver *r, const char *dir, char kind, const c
     return false;
 }
 
-int tier__resolve_c(struct tier__resolver *r, const char *path, const struct tier__names *names)
+int tier__resolve_c(struct tier__resolver *r, const char *path, const struct tier__imports *names)
 {
     struct tier__text dir = {0};
     size_t i;

@@ -17,19 +17,19 @@ struct tier__name {
     uint32_t size; /* at most TIER__NAME_MAX */
     size_t offset; /* into text */
 };
-struct tier__names {
+struct tier__imports {
     struct tier__name *name;
     size_t count, capacity;
     struct tier__text text; /* the names' bytes, each ended by a 0 byte */
 };
 enum {
-    TIER__NAME_MAX = 65536, /* bytes; an import list over many lines is one name */
-    TIER__NAMES_MAX = 65536 /* names of one file */
+    TIER__NAME_MAX = 65536,   /* bytes; an import list over many lines is one name */
+    TIER__IMPORTS_MAX = 65536 /* names of one file */
 };
 /* TIER_EINVAL: too many. A name that is too long or has a 0 byte is left out: no path is like that. */
-int tier__names_add(struct tier__names *n, char kind, const char *text, size_t size);
-void tier__names_fini(struct tier__names *n);
-static inline const char *tier__name_text(const struct tier__names *n, size_t i)
+int tier__imports_add(struct tier__imports *n, char kind, const char *text, size_t size);
+void tier__imports_fini(struct tier__imports *n);
+static inline const char *tier__name_text(const struct tier__imports *n, size_t i)
 {
     return n->text.data + n->name[i].offset;
 }
@@ -75,10 +75,10 @@ void tier__fold(struct tier__text *t);
 /* What stands between a directory as a caller writes it and a name in it: "/" or "". */
 const char *tier__slash(const char *dir);
 
-int tier__resolve_c(struct tier__resolver *r, const char *path, const struct tier__names *names);
-int tier__resolve_python(struct tier__resolver *r, const char *path, const struct tier__names *names);
-int tier__resolve_script(struct tier__resolver *r, const char *path, const struct tier__names *names);
-int tier__resolve_go(struct tier__resolver *r, const char *path, const struct tier__names *names);
-int tier__resolve_rust(struct tier__resolver *r, const char *path, const struct tier__names *names);
-int tier__resolve_java(struct tier__resolver *r, const char *path, const struct tier__names *names);
+int tier__resolve_c(struct tier__resolver *r, const char *path, const struct tier__imports *names);
+int tier__resolve_python(struct tier__resolver *r, const char *path, const struct tier__imports *names);
+int tier__resolve_script(struct tier__resolver *r, const char *path, const struct tier__imports *names);
+int tier__resolve_go(struct tier__resolver *r, const char *path, const struct tier__imports *names);
+int tier__resolve_rust(struct tier__resolver *r, const char *path, const struct tier__imports *names);
+int tier__resolve_java(struct tier__resolver *r, const char *path, const struct tier__imports *names);
 #endif

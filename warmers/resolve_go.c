@@ -143,7 +143,7 @@ static void import_block(struct tier__resolver *r, struct go *g, const char *s)
     tier__text_fini(&name);
 }
 
-int tier__resolve_go(struct tier__resolver *r, const char *path, const struct tier__names *names)
+int tier__resolve_go(struct tier__resolver *r, const char *path, const struct tier__imports *names)
 {
     struct go g = {0};
     size_t i;

@@ -60,7 +60,7 @@ static void cut_package(struct tier__text *root, const struct tier__text *packag
     }
 }
 
-int tier__resolve_java(struct tier__resolver *r, const char *path, const struct tier__names *names)
+int tier__resolve_java(struct tier__resolver *r, const char *path, const struct tier__imports *names)
 {
     struct tier__text root = {0}, name = {0};
     bool there;

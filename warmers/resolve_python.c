@@ -167,7 +167,7 @@ static void from_list(struct tier__resolver *r, struct place *p, const char *fro
         r->unresolved++;
 }
 
-int tier__resolve_python(struct tier__resolver *r, const char *path, const struct tier__names *names)
+int tier__resolve_python(struct tier__resolver *r, const char *path, const struct tier__imports *names)
 {
     struct place p = {0};
     size_t i, size;

@@ -235,7 +235,7 @@ static void place(struct tier__resolver *r, struct rust *u, const char *path)
         r->rc = tier__text_set(&u->crate, path, dir);
 }
 
-int tier__resolve_rust(struct tier__resolver *r, const char *path, const struct tier__names *names)
+int tier__resolve_rust(struct tier__resolver *r, const char *path, const struct tier__imports *names)
 {
     struct rust u = {0};
     size_t i;

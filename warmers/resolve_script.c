@@ -75,7 +75,7 @@ static bool script_name(struct tier__resolver *r, const char *dir, const char *n
     return there;
 }
 
-int tier__resolve_script(struct tier__resolver *r, const char *path, const struct tier__names *names)
+int tier__resolve_script(struct tier__resolver *r, const char *path, const struct tier__imports *names)
 {
     struct tier__text dir = {0};
     size_t i;

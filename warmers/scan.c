@@ -219,7 +219,7 @@ static bool last_word(const struct tier__language *row, const char *data, size_t
     return any;
 }
 
-int tier__scan(struct tier__scan *s, int language, const char *data, size_t size, struct tier__names *names)
+int tier__scan(struct tier__scan *s, int language, const char *data, size_t size, struct tier__imports *names)
 {
     const struct tier__language *row = tier__language(language);
     struct tier__span group[TIER__PATTERN_GROUPS];
@@ -237,7 +237,7 @@ int tier__scan(struct tier__scan *s, int language, const char *data, size_t size
             int rc;
             if (row->kinds[i] == '-' || g->start == SIZE_MAX)
                 continue;
-            rc = tier__names_add(names, row->kinds[i], data + g->start, g->end - g->start);
+            rc = tier__imports_add(names, row->kinds[i], data + g->start, g->end - g->start);
             if (rc)
                 return rc;
         }

@@ -18,7 +18,7 @@ struct tier__language {
     const char *words[4];      /* a directive holds one of these; NULL ends */
     const char *lead;          /* the byte before such a word, blanks left out; NULL: any that ends a word */
     const char *before; /* the byte before a directive, blanks left out; NULL: any. '\n': also the start */
-    int (*resolve)(struct tier__resolver *r, const char *path, const struct tier__names *names);
+    int (*resolve)(struct tier__resolver *r, const char *path, const struct tier__imports *names);
 };
 
 /* Row number of the language of a path, by its extension; -1: none. */
@@ -41,7 +41,8 @@ struct tier__scan {
 int tier__scan_init(struct tier__scan *s, const struct tier__scanners *shared);
 void tier__scan_fini(struct tier__scan *s);
 
-/* Appends what data names to *names (zero-initialised by the caller, who frees it with tier__names_fini).
+/* Appends what data names to *names (zero-initialised by the caller, who frees it with tier__imports_fini).
  * TIER_EINVAL: the scan gave up at a bound; what came before it is in *names. TIER_ENOMEM. */
-int tier__scan(struct tier__scan *s, int language, const char *data, size_t size, struct tier__names *names);
+int tier__scan(struct tier__scan *s, int language, const char *data, size_t size,
+               struct tier__imports *names);
 #endif

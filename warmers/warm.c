@@ -240,7 +240,7 @@ static int settle(struct warming *w, struct tier__item *item)
     w->settling = item;
     if (row && item->names.count && (rc = row->resolve(&w->resolver, item->path, &item->names)) != 0)
         give_up(w, rc, rc == TIER_ENOMEM ? "tier_warm: out of memory" : tier_detail(w->session));
-    tier__names_fini(&item->names);
+    tier__imports_fini(&item->names);
     return rc;
 }
 

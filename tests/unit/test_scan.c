@@ -98,7 +98,7 @@ static const struct example examples[] = {
     {"A.java", "String s = \"\"\"\n  import no.A;\n  \"\"\";\nimport yes.D;", "i:yes.D "},
 };
 
-static void check_names(const struct example *e, const struct tier__names *names)
+static void check_names(const struct example *e, const struct tier__imports *names)
 {
     char text[1024] = "";
     size_t i, at = 0;
@@ -116,14 +116,14 @@ static void examples_hold(void **state)
 
     (void)state;
     for (i = 0; i < sizeof examples / sizeof *examples; i++) {
-        struct tier__names names = {0};
+        struct tier__imports names = {0};
         const char *source = examples[i].source;
         char *exact = malloc(strlen(source) ? strlen(source) : 1); /* no 0 byte behind it */
         memcpy(exact, source, strlen(source));
         assert_int_equal(
             tier__scan(&scan, tier__language_of(examples[i].file), exact, strlen(source), &names), 0);
         check_names(&examples[i], &names);
-        tier__names_fini(&names);
+        tier__imports_fini(&names);
         free(exact);
     }
 }
@@ -171,10 +171,10 @@ static void hostile_texts_end(void **state)
         }
         memcpy(text + size - strlen(words), words, strlen(words));
         for (language = 0; language < TIER__LANGUAGES; language++) {
-            struct tier__names names = {0};
+            struct tier__imports names = {0};
             int rc = tier__scan(&scan, language, text, size, &names);
             assert_true(rc == 0 || rc == TIER_EINVAL);
-            tier__names_fini(&names);
+            tier__imports_fini(&names);
         }
     }
     free(text);

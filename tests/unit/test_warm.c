@@ -496,6 +496,51 @@ static void what_is_warm_is_known(void **state)
     assert_true(v.from == TIER_HIT || v.from == TIER_BUILT); /* built where its time stamp is young */
     assert_int_equal(tier_end(&s), 0);
 }
+
+static int count_build(tier_session *s, const tier_query *q, tier_out *out, void *user)
+{
+    tier_value v;
+    int rc = tier_file(s, q->path, &v);
+
+    ++*(int *)user;
+    return rc ? rc : tier_out_bytes(out, "x", 1);
+}
+
+/* The one test of patterns through the whole library: what matches is built again, the rest is not. */
+static void patterns_invalidate(void **state)
+{
+    struct world *w = *state;
+    tier_type_def def = TIER_INIT(tier_type_def);
+    tier_options o = TIER_INIT(tier_options);
+    tier_root root = {"", w->dir};
+    int builds = 0;
+
+    put(w, "src/a.h", "");
+    put(w, "b.c", "");
+    usleep(60000);
+    assert_int_equal(tier_close(&w->cache), 0);
+    o.app = "test_warm";
+    o.dir = "";
+    o.roots = &root;
+    o.root_count = 1;
+    assert_int_equal(tier_open(&o, &w->cache), 0);
+    def.name = "count";
+    def.version = 1;
+    def.tier = TIER_TREE;
+    def.build = count_build;
+    def.user = &builds;
+    assert_int_equal(tier_define(w->cache, &def, &w->options.type), 0);
+    assert_int_equal(warm(w, "src/a.h b.c"), 0);
+    assert_int_equal(builds, 2);
+    assert_int_equal(warm(w, "src/a.h b.c"), 0);
+    assert_int_equal(builds, 2);
+    assert_int_equal(tier_invalidate_pattern(w->cache, "^src/(.*"), TIER_EINVAL);
+    assert_int_equal(tier_invalidate_pattern(w->cache, NULL), TIER_EINVAL);
+    assert_int_equal(tier_invalidate_pattern(NULL, "a"), TIER_EINVAL);
+    assert_int_equal(tier_invalidate_pattern(w->cache, "^src/.*\\.h$"), 0);
+    assert_int_equal(warm(w, "src/a.h b.c"), 0);
+    assert_int_equal(builds, 3);
+}
 #endif
 
 #define WORLD_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -514,6 +559,7 @@ int main(void)
         WORLD_TEST(bad_arguments_are_refused),
 #ifdef OVER_LIBRARY
         WORLD_TEST(what_is_warm_is_known),
+        WORLD_TEST(patterns_invalidate),
 #endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
