@@ -34,6 +34,17 @@ static int hash_out(tier_out *out, const char *domain, tier_digest *hash)
     return 0;
 }
 
+/* A small blob lives in its variant, in memory and on disk. */
+static void keep_small(tier_cache *c, struct tier__built *b)
+{
+    bool bytes = b->variant->form == TIER__FORM_BYTES;
+    size_t size = bytes ? b->entry->size : b->saved.size;
+    if (size == 0 || size > TIER__SMALL_BLOB)
+        return;
+    b->variant->small = tier__memdup0(&c->base, bytes ? b->entry->data : b->saved.data, size);
+    b->variant->small_size = b->variant->small ? (uint32_t)size : 0;
+}
+
 /* Saves the object, where it can be saved, and finds the value hash: of the fingerprint, else of the bytes
  * and what was saved, else the content key. */
 static int value_hash(tier_cache *c, const tier__node *n, struct tier__built *b)
@@ -82,6 +93,8 @@ static int value_hash(tier_cache *c, const tier__node *n, struct tier__built *b)
     b->variant->size = e->size && e->data ? e->size : has_saved ? saved.bytes.size : e->object_bytes;
     if (b->saved.failed)
         rc = TIER_ENOMEM;
+    if (!rc && c->store && b->variant->form)
+        keep_small(c, b);
     tier__out_fini(&saved);
     return rc;
 }
@@ -234,6 +247,8 @@ static int forward_variant(tier_session *s, tier__node *n, tier__frame *f, struc
         v->form = in->form;
         v->size = in->size;
         v->blob_stored = true; /* by the other request */
+        v->small = in->small ? tier__memdup0(&s->cache->base, in->small, in->small_size) : NULL;
+        v->small_size = v->small ? in->small_size : 0;
     }
     (void)out;
     return 0;

@@ -5,8 +5,8 @@
 #include "tiers/checksum.h"
 
 enum {
-    GROUP_COUNT = 4096, /* a commit costs a sync: 24,000 puts/s in groups of 1000, 499 one by one */
-    GROUP_BYTES = 32 * 1024 * 1024,
+    GROUP_COUNT = 16384, /* a commit costs a sync: 24,000 puts/s in groups of 1000, 499 one by one */
+    GROUP_BYTES = 64 * 1024 * 1024,
     GROUP_AGE_MS = 1000
 };
 
@@ -35,9 +35,12 @@ void tier__pending_add(tier_cache *c, tier__node *n, struct tier__built *b)
         return; /* it stays in memory: no error of the cache is an error of the caller */
     p->node = n;
     p->variant = tier__variant_ref(b->variant);
-    p->saved = b->saved;
-    tier__buf_init(&b->saved, &c->base);
-    if (b->variant->form == TIER__FORM_BYTES && b->entry && !b->variant->blob_stored)
+    tier__buf_init(&p->saved, &c->base);
+    if (!b->variant->small) {
+        p->saved = b->saved;
+        tier__buf_init(&b->saved, &c->base);
+    }
+    if (b->variant->form == TIER__FORM_BYTES && b->entry && !b->variant->blob_stored && !b->variant->small)
         p->blob = tier__entry_ref(b->entry);
     pthread_mutex_lock(&c->world_lock);
     if (!c->pending) {
@@ -312,9 +315,10 @@ static int put_variant(struct tier__group *g, const struct tier__variant *v, str
     tier__buf_u64(b, sum);
     tier__buf_u32(b, v->cost_us);
     tier__buf_u8(b, v->form);
-    tier__buf_u8(b, v->form != 0);
+    tier__buf_u8(b, v->form != 0 && !v->small);
     tier__buf_str(b, v->text);
     tier__buf_bytes(b, v->tags ? v->tags : "", v->tags_size);
+    tier__buf_bytes(b, v->small ? v->small : "", v->small_size);
     tier__buf_str(b, v->cause.text);
     tier__buf_u8(b, 0);
     tier__buf_put(b, v->cause.was_digest.byte, sizeof v->cause.was_digest.byte);

@@ -352,6 +352,7 @@ void tier__variant_unref(tier_cache *c, struct tier__variant *v)
     tier__free(&c->base, v->text);
     tier__free(&c->base, v->edges);
     tier__free(&c->base, v->raw);
+    tier__free(&c->base, v->small);
     tier__free(&c->base, v->tags);
     tier__free(&c->base, v->cause.text);
     tier__free(&c->base, v);

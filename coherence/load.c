@@ -185,11 +185,13 @@ static struct tier__variant *variant_of(tier_cache *c, const struct tier__varian
     v->tags_size = d->tags_size;
     v->tags = tier__memdup0(&c->base, d->tags, d->tags_size);
     v->raw = tier__memdup0(&c->base, d->edges, (size_t)d->edge_count * 8);
+    v->small_size = (uint32_t)d->small_size;
+    v->small = d->small_size ? tier__memdup0(&c->base, d->small, d->small_size) : NULL;
     v->text = d->text_size ? tier__memdup0(&c->base, d->text, d->text_size) : NULL;
     v->cause.text = tier__strdup(&c->base, d->cause);
     v->cause.was_digest = d->was;
     v->cause.is_digest = d->is;
-    if (!v->tags || !v->raw || (d->text_size && !v->text)) {
+    if (!v->tags || !v->raw || (d->small_size && !v->small) || (d->text_size && !v->text)) {
         tier__variant_unref(c, v);
         return NULL;
     }
@@ -308,10 +310,15 @@ tier__entry *tier__blob_load(tier_session *s, tier__node *n, const struct tier__
     if (!v->form || (c->flags & TIER_NO_MEMORY))
         return NULL;
     tier__buf_init(&b, &c->base);
-    tier__entry *waiting = tier__pending_blob(c, &v->key, &b);
+    if (v->small)
+        tier__buf_put(&b, v->small, v->small_size);
+    tier__entry *waiting = v->small ? NULL : tier__pending_blob(c, &v->key, &b);
     if (waiting && v->form == TIER__FORM_BYTES) {
         e = waiting;
         waiting = NULL;
+    } else if (v->small && v->form == TIER__FORM_BYTES) {
+        if ((e = tier__entry_new(c->memory, (int)n->type->def.tier, b.size)))
+            memcpy(e->data, b.data, b.size);
     } else if (b.size) {
         e = blob_object(c, n, v, b.data, b.size);
     } else if (c->store && v->form == TIER__FORM_BYTES) {

@@ -27,6 +27,7 @@ enum {
     TIER__NEST_MAX = 1000,  /* builds within builds: about 1 KiB of stack each besides the host's */
     TIER__BAN_MAX = 64,     /* live bans; the next one bans everything older */
     TIER__TEXT_MAX = 4096,  /* of a remembered failure's text */
+    TIER__SMALL_BLOB = 512, /* lives in the variant: half of a real analyzer's results, one put less each */
     TIER__CLOSURE_MIN = 64, /* results below a request that make a list of its leaves worth its writing */
     TIER__CHUNK = 4096      /* of the arrays by id */
 };
@@ -98,6 +99,8 @@ struct tier__variant { /* one remembered (dependencies -> content key); immutabl
     size_t tags_size;
     uint8_t form; /* of the blob: TIER__FORM_... bits; 0: none, a husk from the start */
     bool stored, blob_stored;
+    void *small; /* the blob itself, where it is small; NULL: in the store, on its way there, or nowhere */
+    uint32_t small_size;
     /* why it ran: the first difference to the newest variant then; kind 0: nothing was remembered */
     struct tier__cause {
         uint32_t dep, was, is;

@@ -92,6 +92,7 @@ bool tier__get_variant(struct tier__reader *r, struct tier__variant_record *v)
     v->blob_stored = tier__read_u8(r);
     v->text = tier__read_bytes(r, &v->text_size);
     v->tags = tier__read_bytes(r, &v->tags_size);
+    v->small = tier__read_bytes(r, &v->small_size);
     v->cause = get_string(r);
     get_digest(r, &v->was);
     get_digest(r, &v->is);

@@ -26,7 +26,8 @@ struct tier__variant_record { /* points into the record */
     uint32_t cost_us, edge_count;
     uint8_t form, blob_stored;
     const char *text, *tags, *cause;
-    size_t text_size, tags_size;
+    const void *small; /* the blob, where it is in the record; small_size 0: it is not */
+    size_t text_size, tags_size, small_size;
     tier_digest was, is;
     const unsigned char *edges; /* edge_count times u32 id, u32 version */
     const unsigned char *begin; /* of its bytes */
