@@ -84,11 +84,20 @@ static int unreadable(local *c, const char *why)
 /* A second inclusion would define these twice. */
 static bool defines_once(const ol_decl *d)
 {
-    if (!(d->flags & OL_DEFINITION) || (d->flags & OL_UNCERTAIN) || d->cond != OL_NONE) {
+    if (!(d->flags & OL_DEFINITION) || (d->flags & OL_UNCERTAIN) || d->cond != OL_NONE || !d->base) {
         return false;
     }
     return d->kind == OL_STRUCT || d->kind == OL_UNION || d->kind == OL_ENUM || d->kind == OL_CLASS ||
            (d->kind == OL_FUNCTION && !(d->flags & OL_MEMBER));
+}
+
+/* What is no interface but a piece of a source file: it holds plain functions, or takes macros from whoever
+ * includes it and undefines them. */
+static bool piece_of_source(const ol_decl *d)
+{
+    const uint32_t header = OL_INLINE | OL_MEMBER | OL_TEMPLATE;
+    return d->kind == OL_UNDEF ||
+           (d->kind == OL_FUNCTION && (d->flags & OL_DEFINITION) && !(d->flags & header));
 }
 
 /* Headers of a header: those that include them see to it that it happens once. */
@@ -125,8 +134,8 @@ static int check_guard(local *c)
     }
     const ol_decl *once = NULL;
     for (uint32_t i = 0; i < f->decl_count; i++) {
-        if (f->decls[i].kind == OL_UNDEF) {
-            return TIER_OK; /* takes macros from its includer: a template, meant to come many times */
+        if (piece_of_source(&f->decls[i])) {
+            return TIER_OK;
         }
         if (!once && defines_once(&f->decls[i])) {
             once = &f->decls[i];

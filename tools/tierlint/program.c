@@ -275,7 +275,8 @@ static int check_unused(program *p, const lint_symbol *y, size_t count)
         return TIER_OK;
     }
     for (size_t i = 0; i < count; i++) {
-        if (y[i].flags & kept) {
+        /* A conditional definition is often one platform's entry point, which that platform calls. */
+        if ((y[i].flags & kept) || y[i].cond[0]) {
             return TIER_OK;
         }
         in_header |= !lint_is_source(y[i].path);

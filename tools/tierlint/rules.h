@@ -33,7 +33,8 @@
       "declared in no header",                                                                               \
       "An external function is defined in a source file, no header declares it, and its name is used in no " \
       "file that was read. Silent for main and its like, for what attributes or unknown macros may keep "    \
-      "alive, for C++ members, templates and operators, and where a macro that pastes tokens could form "    \
+      "alive, for conditional definitions, C++ members, templates and operators, and where a macro that "    \
+      "pastes tokens could form "                                                                            \
       "the name.")                                                                                           \
     X(UNUSED_EXPORTED, "unused-exported-function", 0, "note",                                                \
       "a function that a header declares is used "                                                           \
@@ -59,7 +60,8 @@
     X(NO_GUARD, "missing-guard", 1, "warning", "a header has no include guard",                              \
       "A header that defines types or inline functions, which cannot stand twice, has neither #pragma once " \
       "nor an #ifndef around it. Silent for headers that only declare, and for those meant to be included "  \
-      "many times or only by others (they #undef, #error first, or lie below bits, detail, impl, internal "  \
+      "many times or only by others (they #undef, #error first, define plain functions, or lie below bits, " \
+      "detail, impl, internal "                                                                              \
       "or private).")                                                                                        \
     X(BAD_GUARD, "ineffective-guard", 1, "warning", "an include guard does not guard",                       \
       "The guard's macro is never defined, or another one is, so a second inclusion is not stopped.")        \

@@ -143,7 +143,8 @@ static uint32_t face_names(const ol_outline *face, ids *names)
     for (uint32_t i = 0; i < face->decl_count; i++) {
         const ol_decl *d = &face->decls[i];
         bool macro = d->kind == OL_MACRO || d->kind == OL_UNDEF;
-        if (provided(d)) {
+        bool guard = macro && face->guard_name && d->base == face->guard_name;
+        if (provided(d) && !guard) {
             ids_add(names, lint_name_id(ol_text(face, d->base)) | (macro ? LINT_NAME_MACRO : 0));
         }
         own += !macro;
