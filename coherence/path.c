@@ -306,6 +306,23 @@ int tier_path_in(const tier_cache *c, const char *os_path, char *buf, size_t siz
     return rc;
 }
 
+/* Where what path has below the directory that it shares with cwd begins; *ups: how far cwd is below that. */
+static size_t common_directory(const char *path, const char *cwd, size_t *ups)
+{
+    size_t i = 0, cut = 0;
+    for (; path[i] && cwd[i] && path[i] == cwd[i]; i++)
+        if (path[i] == '/')
+            cut = i + 1;
+    if (cwd[i] == 0 && (path[i] == '/' || path[i] == 0)) { /* cwd itself, or below */
+        *ups = 0;
+        return path[i] ? i + 1 : i;
+    }
+    *ups = 1;
+    for (size_t k = path[i] == 0 && cwd[i] == '/' ? i + 1 : cut; cwd[k]; k++)
+        *ups += cwd[k] == '/';
+    return path[i] == 0 && cwd[i] == '/' ? i : cut;
+}
+
 int tier_path_out(const tier_cache *c, const char *path, char *buf, size_t size)
 {
     if (!c || c->magic != TIER__CACHE_MAGIC || !path || !buf)
@@ -323,11 +340,19 @@ int tier_path_out(const tier_cache *c, const char *path, char *buf, size_t size)
         snprintf(full, n, "%s", path);
     else
         snprintf(full, n, "%s%s%s", c->root[root].path, path[skip] ? "/" : "", path + skip);
-    size_t up = strlen(cwd);
-    const char *out = full;
-    if (up > 1 && tier__path_below(full, cwd))
-        out = full[up] ? full + up + 1 : ".";
-    int k = snprintf(buf, size, "%s", out);
+    size_t ups;
+    const char *below = full + common_directory(full, cwd, &ups);
+    bool shorter = *cwd && ups * 3 + strlen(below) < strlen(full);
+    struct tier__buf out;
+    tier__buf_init(&out, (struct tier__base *)&c->base);
+    for (size_t i = 0; shorter && i < ups; i++)
+        tier__buf_printf(&out, "../");
+    tier__buf_printf(&out, "%s", shorter ? below : full);
+    if (shorter && !*below && ups)
+        out.data[--out.size] = 0; /* "../.." */
+    int k = snprintf(buf, size, "%s", out.failed ? "" : *out.data ? (char *)out.data : ".");
+    k = out.failed ? -1 : k;
+    tier__buf_fini(&out);
     free(full);
     return k < 0 || (size_t)k >= size ? TIER_EINVAL : 0;
 }
