@@ -44,17 +44,21 @@ status=$?
 counts=$(awk '
     match($0, /^\[  PASSED  \] [0-9]+ test/) { passed += $4 }
     match($0, /^\[  FAILED  \] [0-9]+ test/) { failed += $4 }
+    match($0, /^\[  SKIPPED \] [0-9]+ test/) { skipped += $4 }
     /^[0-9]+ passed, [0-9]+ failed/ { passed += $1; failed += $3 }
-    END { print passed + 0, failed + 0 }' "$work/out")
-passed=${counts% *} failed=${counts#* }
+    END { print passed + 0, failed + 0, skipped + 0 }' "$work/out")
+read -r passed failed skipped <<EOF
+$counts
+EOF
 case $name in
 example-*) [ $status -ne 0 ] || passed=$((passed + 1)) ;;
 esac
 why=
+[ "$skipped" -eq 0 ] || why=", $skipped skipped"
 if [ $status -ne 0 ] && [ "$failed" -eq 0 ]; then
-    failed=1 why=" (exit status $status)"
+    failed=1 why="$why (exit status $status)"
 elif [ $((passed + failed)) -eq 0 ]; then
-    failed=1 why=" (it ran no test)"
+    failed=1 why="$why (it ran no test)"
 fi
 echo "$passed $failed" >"$file"
 [ "$failed" -eq 0 ] || cat "$work/out"
