@@ -40,13 +40,13 @@ printf '#pragma once\nint exported(void);\n' >c.h
 printf '#include "c.h"\nint exported(void) { return 3; }\n' >c.c
 printf '__attribute__((constructor)) void begin(void) {}\n' >d.c
 check unused-function "a.c:1:5: warning: function 'lonely' is used nowhere [unused-function]
-status 1" "$(lint .)"
+status 1" "$(lint --enable=unused-function .)"
 check unused-exported-function "c.c:2:5: note: function 'exported' is used nowhere [unused-exported-function]
 status 1" "$(lint --disable=all --enable=unused-exported-function .)"
 
 tree pasted
 printf '#define CALL(x) x##_command()\nint add_command(void) { return 1; }\nint main(void) { return CALL(add); }\n' >a.c
-check "a pasted name may be used" "status 0" "$(lint .)"
+check "a pasted name may be used" "status 0" "$(lint --enable=unused-function .)"
 
 tree mismatch
 printf 'int size_of(long n) { return (int)n; }\nlong fine(unsigned n) { return n; }\n' >def.c
@@ -59,6 +59,8 @@ printf '#pragma once\ntypedef unsigned long big;\n' >t.h
 printf '#include "t.h"\nint f(big n) { return (int)n; }\n' >def.c
 printf 'extern int f(unsigned long n);\nextern int unknown(opaque);\nint main(void) { return f(1); }\n' >use.c
 printf 'int unknown(long n) { return (int)n; }\nint g(void) { return unknown(1); }\n' >def2.c
+printf 'extern char many[];\nint use(void) { return many[0]; }\n' >use3.c
+printf 'char many[4];\n' >def3.c
 printf 'int g(void);\nint h(void) { return g(); }\nint main(void) { return h(); }\n' >use2.c
 check "typedefs are looked through, unknown words are no mismatch" "status 0" "$(lint .)"
 

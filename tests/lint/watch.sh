@@ -13,7 +13,7 @@ until_lines()
 
 tree watch
 printf 'static int one(void) { return 1; }\nint main(void) { return 0; }\n' >a.c
-mkdir ../watch-out
+mkdir ../watch-out && : >../watch-out/full && : >../watch-out/changes
 "$LINT" --no-system --watch --full . >../watch-out/full 2>&1 &
 full=$!
 "$LINT" --no-system --watch . >../watch-out/changes 2>&1 &

@@ -362,6 +362,15 @@ static int expand(const program *p, const char *sig, lint_buf *b)
     return changed;
 }
 
+/* Leaves the first dimension open: "extern char a[];" is no other type than "char a[1]". */
+static void open_array(lint_buf *b)
+{
+    char *open = b->data ? strchr(b->data, '[') : NULL, *close = open ? strchr(open, ']') : NULL;
+    if (close) {
+        memmove(open + 1, close, strlen(close) + 1);
+    }
+}
+
 /* true only where both signatures are fully understood and differ. */
 static bool disagree(const program *p, const char *a, const char *b, bool *failed)
 {
@@ -384,6 +393,8 @@ static bool disagree(const program *p, const char *a, const char *b, bool *faile
         }
     }
     *failed |= left.failed || right.failed || next.failed;
+    open_array(&left);
+    open_array(&right);
     bool differ = !agree && rc == 0 && !*failed && !ol_sig_agree(left.data, right.data);
     lint_buf_free(&left);
     lint_buf_free(&right);
@@ -402,11 +413,11 @@ static int check_mismatch(program *p, const lint_symbol *y, size_t count)
     }
     for (size_t i = 1; rc == TIER_OK && i < count; i++) {
         const lint_symbol *d = &y[i];
-        if ((d->flags & never) || strcmp(d->path, y->path) == 0 || strcmp(d->cond, y->cond) != 0 ||
-            !listed(p, d->path)) {
+        if ((d->flags & never) || d->kind != y->kind || strcmp(d->path, y->path) == 0 ||
+            strcmp(d->cond, y->cond) != 0 || !listed(p, d->path)) {
             continue;
         }
-        if (d->kind != y->kind || disagree(p, d->sig, y->sig, &failed)) {
+        if (disagree(p, d->sig, y->sig, &failed)) {
             lint_buf_printf(&p->message, "'%s' is declared as %s, but defined as %s", d->name, d->sig,
                             y->sig);
             rc = say(p, LINT_MISMATCH, d, y, "defined here");

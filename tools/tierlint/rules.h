@@ -28,14 +28,14 @@
     X(TRANSITIVE, "transitive-include", 0, "note", "a name is reached only through another header",          \
       "The file uses a name that exactly one file declares, and that file is included only by other "        \
       "headers. Off by default: umbrella headers mean it to be so.")                                         \
-    X(UNUSED_FUNCTION, "unused-function", 1, "warning",                                                      \
+    X(UNUSED_FUNCTION, "unused-function", 0, "warning",                                                      \
       "a function is used nowhere in the tree and "                                                          \
       "declared in no header",                                                                               \
       "An external function is defined in a source file, no header declares it, and its name is used in no " \
       "file that was read. Silent for main and its like, for what attributes or unknown macros may keep "    \
       "alive, for conditional definitions, C++ members, templates and operators, and where a macro that "    \
       "pastes tokens could form "                                                                            \
-      "the name.")                                                                                           \
+      "the name. Off by default: test tables are often generated, and other languages call C.")              \
     X(UNUSED_EXPORTED, "unused-exported-function", 0, "note",                                                \
       "a function that a header declares is used "                                                           \
       "nowhere in the tree",                                                                                 \
