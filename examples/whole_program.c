@@ -17,34 +17,34 @@ static int of_file(tier_session *s, const tier_query *q, tier_out *out, void *us
 }
 
 /* Runs again only if a file came, went, or has another number of lines. */
-static int of_program(tier_session *s, const tier_query *q, tier_out *out, void *user)
+static int sum(tier_session *s, const tier_query *q, tier_out *out, void *user)
 {
     const tier_type *const *file_type = user;
     const void *file;
     tier_value files, lines;
-    unsigned sum = 0;
+    unsigned all = 0;
     int rc = tier_list(s, q->path, "**/*.c", &files);
     for (size_t at = 0, size; !rc && !tier_next(&files, &at, &file, &size);) {
         char path[4096];
         snprintf(path, sizeof path, "%.*s", (int)size, (const char *)file);
         rc = tier_get(s, &(tier_query){.type = *file_type, .path = path}, &lines);
-        sum += rc ? 0 : *(const unsigned *)lines.data;
+        all += rc ? 0 : *(const unsigned *)lines.data;
     }
-    return rc ? rc : tier_out_bytes(out, &sum, sizeof sum);
+    return rc ? rc : tier_out_bytes(out, &all, sizeof all);
 }
 
 int main(int argc, char **argv)
 {
     static const char *const edit[] = {"int one;\n", "/* why */\nint one;\n", "int one;\nint two;\n"};
+    const tier_type *file;
     tier_type_def f = {.struct_size = sizeof f, .name = "file", .tier = TIER_DELTA, .build = of_file};
-    tier_type_def p = {.struct_size = sizeof p, .name = "program", .tier = TIER_DELTA, .build = of_program};
+    tier_type_def p = {
+        .struct_size = sizeof p, .name = "sum", .tier = TIER_DELTA, .user = &file, .build = sum};
     const tier_options o = {.struct_size = sizeof o, .app = "whole_program"};
     tier_query q = {.path = argc > 1 ? argv[1] : "."};
-    const tier_type *file;
     tier_cache *cache = NULL;
     unsigned lines[3] = {0}, from[3] = {0};
     char path[4096];
-    p.user = &file;
     if (tier_open(&o, &cache) || tier_define(cache, &f, &file) || tier_define(cache, &p, &q.type))
         return tier_close(&cache), 2;
     snprintf(path, sizeof path, "%s/not_saved_yet.c", q.path);
