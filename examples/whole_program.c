@@ -19,7 +19,6 @@ static int of_file(tier_session *s, const tier_query *q, tier_out *out, void *us
 /* Runs again only if a file came, went, or has another number of lines. */
 static int sum(tier_session *s, const tier_query *q, tier_out *out, void *user)
 {
-    const tier_type *const *file_type = user;
     const void *file;
     tier_value files, lines;
     unsigned all = 0;
@@ -27,7 +26,7 @@ static int sum(tier_session *s, const tier_query *q, tier_out *out, void *user)
     for (size_t at = 0, size; !rc && !tier_next(&files, &at, &file, &size);) {
         char path[4096];
         snprintf(path, sizeof path, "%.*s", (int)size, (const char *)file);
-        rc = tier_get(s, &(tier_query){.type = *file_type, .path = path}, &lines);
+        rc = tier_get(s, &(tier_query){.type = *(const tier_type **)user, .path = path}, &lines);
         all += rc ? 0 : *(const unsigned *)lines.data;
     }
     return rc ? rc : tier_out_bytes(out, &all, sizeof all);
@@ -36,16 +35,16 @@ static int sum(tier_session *s, const tier_query *q, tier_out *out, void *user)
 int main(int argc, char **argv)
 {
     static const char *const edit[] = {"int one;\n", "/* why */\nint one;\n", "int one;\nint two;\n"};
-    const tier_type *file;
+    const tier_type *one;
     tier_type_def f = {.struct_size = sizeof f, .name = "file", .tier = TIER_DELTA, .build = of_file};
     tier_type_def p = {
-        .struct_size = sizeof p, .name = "sum", .tier = TIER_DELTA, .user = &file, .build = sum};
+        .struct_size = sizeof p, .name = "sum", .tier = TIER_DELTA, .user = &one, .build = sum};
     const tier_options o = {.struct_size = sizeof o, .app = "whole_program"};
     tier_query q = {.path = argc > 1 ? argv[1] : "."};
     tier_cache *cache = NULL;
     unsigned lines[3] = {0}, from[3] = {0};
     char path[4096];
-    if (tier_open(&o, &cache) || tier_define(cache, &f, &file) || tier_define(cache, &p, &q.type))
+    if (tier_open(&o, &cache) || tier_define(cache, &f, &one) || tier_define(cache, &p, &q.type))
         return tier_close(&cache), 2;
     snprintf(path, sizeof path, "%s/not_saved_yet.c", q.path);
     for (int i = 0; i < 3; i++) {
