@@ -12,7 +12,8 @@ enum {
     LINT_NODE_UNREADABLE = 4, /* absent by now, no access, ... */
     LINT_NODE_LOOSE = 8,      /* an include of it was not found, so it may declare more than is known */
     LINT_NODE_COMPILERS = 16, /* it includes a header of the compiler's own */
-    LINT_NODE_INCLUDED = 32   /* someone includes it */
+    LINT_NODE_INCLUDED = 32,  /* someone includes it */
+    LINT_NODE_ADRIFT = 64     /* an unconditional include was not found: search directories are missing */
 };
 typedef struct lint_node {
     uint32_t path; /* in text */

@@ -100,7 +100,9 @@ static int add_edges(builder *b, uint32_t node)
     lint_link link;
     for (uint32_t i = 0; rc == TIER_OK && lint_link_next(&r, &link); i++) {
         if (!link.path[0]) {
-            b->flags.at[node] |= link.flags & LINT_LINK_COMPILERS ? LINT_NODE_COMPILERS : LINT_NODE_LOOSE;
+            bool compilers = link.flags & LINT_LINK_COMPILERS, maybe = link.flags & LINT_LINK_CONDITIONAL;
+            b->flags.at[node] |= compilers ? LINT_NODE_COMPILERS : LINT_NODE_LOOSE;
+            b->flags.at[node] |= compilers || maybe ? 0 : LINT_NODE_ADRIFT;
             continue;
         }
         uint32_t target = node_of(b, link.path, LINT_NODE_INCLUDED);

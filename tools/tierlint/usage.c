@@ -262,7 +262,8 @@ static int check_unused(usage *u)
     const char *path = lint_graph_path(&u->g, u->node);
     uint32_t rule = lint_is_source(path) ? LINT_UNUSED_INCLUDE : LINT_UNUSED_INCLUDE_HEADER;
     bool umbrella = rule == LINT_UNUSED_INCLUDE_HEADER && (u->face->flags & OL_FILE_NO_FUNCTIONS);
-    if (!on(u, rule) || umbrella || (rule == LINT_UNUSED_INCLUDE_HEADER && !lint_is_header(path))) {
+    if (!on(u, rule) || umbrella || (u->g.nodes[u->node].flags & LINT_NODE_ADRIFT) ||
+        (rule == LINT_UNUSED_INCLUDE_HEADER && !lint_is_header(path))) {
         return TIER_OK;
     }
     int rc = TIER_OK;
