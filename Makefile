@@ -37,6 +37,8 @@ ORACLE_SRC := $(sort $(wildcard tests/oracle/*.c))
 UNIT_TESTS ?= $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/test_*.c)))
 EXAMPLES := $(patsubst examples/%.c,%,$(sort $(wildcard examples/*.c)))
 CONFORMANCE := $(if $(wildcard tests/conformance/conformance.c),conformance $(if $(ORACLE_SRC),conformance-oracle))
+# Every other folder of tests/ with C sources is one program; a run.sh beside them says how it is run.
+SUITES := $(filter-out unit oracle conformance link bench,$(patsubst tests/%/,%,$(sort $(dir $(wildcard tests/*/*.c)))))
 SHELL_TESTS := $(patsubst tests/%/run.sh,%,$(sort $(wildcard tests/*/run.sh)))
 
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -48,7 +50,7 @@ SHARED := $(BUILD)/libtierkit.so.$(VERSION)
 PROGRAM_FILES := $(addprefix $(BUILD)/,$(PROGRAMS))
 ORACLE_FILES := $(if $(ORACLE_SRC),$(BUILD)/liboracle.a $(if $(wildcard tests/oracle/rename.h),$(BUILD)/liboracle-renamed.a) \
 	$(if $(filter tierlint,$(PROGRAMS)),$(BUILD)/tierlint-oracle))
-TEST_FILES := $(addprefix $(BUILD)/tests/,$(UNIT_TESTS) $(CONFORMANCE)) $(addprefix $(BUILD)/examples/,$(EXAMPLES)) $(ORACLE_FILES)
+TEST_FILES := $(addprefix $(BUILD)/tests/,$(UNIT_TESTS) $(CONFORMANCE) $(SUITES)) $(addprefix $(BUILD)/examples/,$(EXAMPLES)) $(ORACLE_FILES)
 
 # These goals find and install what is missing before anything is compiled; a plain make installs nothing.
 DEPS := $(if $(filter check demo unit tidy,$(MAKECMDGOALS)),deps)
@@ -136,6 +138,14 @@ $(BUILD)/tests/$(1): $(call object,tests/unit/$(1).c $(filter %.c,$(call sources
 	$(Q)$$(link) $(TEST_LIBS)
 endef
 $(foreach t,$(UNIT_TESTS),$(eval $(call unit_test,$(t))))
+define suite
+$(BUILD)/tests/$(1): $(call object,$(sort $(wildcard tests/$(1)/*.c))) \
+		$(filter %/liboracle-renamed.a,$(ORACLE_FILES)) $(STATIC)
+	@mkdir -p $$(@D)
+	$(SAY) LD $$@
+	$(Q)$$(link) $(TEST_LIBS)
+endef
+$(foreach t,$(SUITES),$(eval $(call suite,$(t))))
 $(BUILD)/tests/conformance: $(BUILD)/obj/tests/conformance/conformance.o $(STATIC)
 	@mkdir -p $(@D)
 	$(SAY) LD $@
@@ -153,7 +163,8 @@ $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(STATIC)
 # Each run writes its counts to $(BUILD)/results/NAME and prints one line; the sum decides.
 UNIT_RUNS := $(addprefix run-unit-,$(UNIT_TESTS))
 CONTRACT_RUN ?= $(addprefix run-unit-,$(filter conformance,$(CONFORMANCE)))
-ALL_RUNS := $(UNIT_RUNS) $(addprefix run-unit-,$(CONFORMANCE)) $(addprefix run-example-,$(EXAMPLES)) \
+ALL_RUNS := $(UNIT_RUNS) $(addprefix run-unit-,$(CONFORMANCE) $(filter-out $(SHELL_TESTS),$(SUITES))) \
+	$(addprefix run-example-,$(EXAMPLES)) \
 	$(addprefix run-shell-,$(SHELL_TESTS))
 .PHONY: $(ALL_RUNS)
 RUN := BUILD=$(BUILD) MAKE="$(MAKE)" CC="$(CC)" CFLAGS="$(CFLAGS)" LDFLAGS="$(LDFLAGS)" sh tools/build/run-test.sh
