@@ -37,7 +37,7 @@ int main(void)
     struct daemon d = {.cache = NULL};
     tier_options o = {.struct_size = sizeof o, .app = "daemon", .dir = ""}; /* "": nothing goes to disk */
     tier_type_def def = {.struct_size = sizeof def, .name = "braces", .tier = TIER_DELTA, .build = count};
-    tier_stream_options so = {.struct_size = sizeof so, .kinds = TIER_CHANGED, .policy = TIER_COALESCE};
+    tier_stream_options so = {.struct_size = sizeof so, .kinds = TIER_CHANGED, .glob = "buffer.c"};
     tier_event e = TIER_INIT(tier_event);
     tier_query q = {.path = NULL};
     tier_stream *changes = NULL;
