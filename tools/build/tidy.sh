@@ -38,7 +38,7 @@ FNR == 1 { own = FILENAME; sub(/[^\/]*$/, "", own); mine = layer(FILENAME) }
     split($0, part, "\"")
     to = part[2]
     at = FILENAME ":" FNR ": "
-    if (to == "tierkit.h" || to == "include/tierkit.h") next
+    if (to ~ /^(include\/)?tierkit(_admin)?\.h$/) next
     if (to !~ /\//) { if (mine) print at "write \"" own to "\": library includes start at the root"; next }
     other = layer(to)
     if (mine && !other) print at to " is no part of the library: move what is needed into " own
@@ -111,6 +111,23 @@ rule 'sizes'
 
 in_all '/(^|[^A-Za-z0-9_])(TODO|FIXME|XXX)([^A-Za-z0-9_]|$)/ { print FILENAME ":" FNR ": finish it, or say in docs/ that it is not done" }'
 rule 'nothing left open'
+
+# What a program's help offers, of each of its commands too, its manual page explains.
+for page in docs/man/*.1; do
+    name=$(basename "$page" .1)
+    program=$(dirname "$shared")/$name
+    [ -x "$program" ] || continue
+    {
+        "$program" --help
+        for command in $("$program" --help | awk '/^  [a-z]+  / { print $1 }'); do
+            "$program" "$command" --help
+        done
+    } | grep -oE -e '--[a-z]+(-[a-z]+)*' | sort -u | while read -r option; do
+        grep -qE "Fl ${option#-}( |$)" "$page" ||
+            echo "$page: $option of $name is missing: say what it does"
+    done
+done >"$wrong"
+rule 'manual pages'
 
 echo "$passed passed, $failed failed" | tee "$(dirname "$shared")/tidy.sum"
 [ $failed -eq 0 ]
