@@ -6,8 +6,8 @@
  * had (a name cannot come without changing them).
  *
  * A closure says what was verified, never that it still holds; any doubt (a changed or unsettled leaf, a ban
- * since, an expiry, an overlay) and the ordinary walk decides. It belongs to a workspace, as stat identities
- * do. */
+ * since, an expiry, an overlay) and the snapshot or the ordinary walk decides. It belongs to a workspace, as
+ * stat identities do. */
 #include "coherence/closure.h"
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -16,11 +16,29 @@
 
 enum { ANCHOR_DEPTH = 256, LEAF_HEAD = 5 * 8 + 4 + 8 };
 
+struct tier__closure *tier__closure_new(tier_cache *c)
+{
+    struct tier__closure *k = tier__zalloc(&c->base, 1, sizeof *k);
+    if (k) {
+        atomic_init(&k->refs, 1);
+        tier__buf_init(&k->leaves, &c->base);
+        tier__buf_init(&k->graph, &c->base);
+    }
+    return k;
+}
+
+struct tier__closure *tier__closure_ref(struct tier__closure *k)
+{
+    atomic_fetch_add(&k->refs, 1);
+    return k;
+}
+
 void tier__closure_unref(tier_cache *c, struct tier__closure *k)
 {
     if (!k || atomic_fetch_sub(&k->refs, 1) != 1)
         return;
-    tier__buf_fini(&k->data);
+    tier__buf_fini(&k->leaves);
+    tier__buf_fini(&k->graph);
     tier__free(&c->base, k->index);
     tier__free(&c->base, k);
 }
@@ -29,11 +47,11 @@ void tier__closures_free(tier__view *v)
 {
     for (uint32_t i = 0; i < v->closure_count; i++)
         tier__closure_unref(v->cache, v->closures[i]);
+    tier__snapshot_free(v->cache, v->snapshot);
 }
 
-/* ---- leaves: u64 dev ino size mtime ctime, u32 mode, u64 observed_at, then the name in its directory
- * -------------------------- */
-static void get_leaf(struct tier__reader *r, struct tier__statid *id, int64_t *observed_at)
+/* ---- leaves */
+void tier__closure_leaf(struct tier__reader *r, struct tier__statid *id, int64_t *observed_at)
 {
     memset(id, 0, sizeof *id);
     id->dev = tier__read_u64(r);
@@ -45,20 +63,7 @@ static void get_leaf(struct tier__reader *r, struct tier__statid *id, int64_t *o
     *observed_at = (int64_t)tier__read_u64(r);
 }
 
-static bool leaf_holds(struct tier__reader *r, int fd, const char *name, int flags)
-{
-    struct tier__statid was, is;
-    int64_t observed_at;
-    struct stat st;
-    char kind;
-    get_leaf(r, &was, &observed_at);
-    if (r->failed || fstatat(fd, name, &st, flags))
-        return false;
-    tier__statid_of(&st, &is, &kind);
-    return tier__statid_equal(&was, &is) && tier__statid_settled(&was, observed_at);
-}
-
-static const char *get_name(struct tier__reader *r)
+const char *tier__closure_name(struct tier__reader *r)
 {
     size_t n;
     const char *s = tier__read_bytes(r, &n);
@@ -67,33 +72,80 @@ static const char *get_name(struct tier__reader *r)
     return r->failed ? "" : s;
 }
 
-/* ---- verifying
- * ----------------------------------------------------------------------------------------------------------------
- */
-static bool group_holds(tier_cache *c, struct tier__reader *r, uint64_t *looks)
+void tier__leaf_walk_begin(struct tier__leaf_walk *w, const struct tier__closure *k)
 {
-    int rc;
-    const char *dir = get_name(r);
-    bool own = tier__read_u8(r);
-    struct tier__path *p = r->failed ? NULL : tier__path_of(c, dir, &rc);
-    int fd = p ? tier__path_open(c, p, O_PATH | O_DIRECTORY) : -1;
-    bool holds = fd >= 0;
-    if (holds && own)
-        holds = leaf_holds(r, fd, "", AT_EMPTY_PATH);
-    *looks += own;
-    for (uint32_t left = tier__read_u32(r); holds && left && !r->failed; left--) {
-        struct tier__reader at = *r;
-        if (!tier__read_raw(r, LEAF_HEAD)) /* the name stands behind what it is compared with */
-            break;
-        const char *name = get_name(r);
-        holds = !r->failed && leaf_holds(&at, fd, name, 0);
-        ++*looks;
+    w->r = tier__reader_of(k->leaves.data, k->leaves.size);
+    w->groups = tier__read_u32(&w->r);
+    w->left = 0;
+    w->dir = NULL;
+}
+
+bool tier__leaf_walk_next(struct tier__leaf_walk *w, const char **name, bool *own, struct tier__reader *leaf)
+{
+    *own = false;
+    *name = "";
+    while (!w->left) {
+        if (!w->groups || w->r.failed)
+            return false;
+        w->groups--;
+        w->dir = tier__closure_name(&w->r);
+        *own = tier__read_u8(&w->r);
+        *leaf = w->r;
+        if (*own)
+            tier__read_raw(&w->r, LEAF_HEAD);
+        w->left = tier__read_u32(&w->r);
+        if (*own)
+            return !w->r.failed;
+    }
+    w->left--;
+    *leaf = w->r;
+    tier__read_raw(&w->r, LEAF_HEAD);
+    *name = tier__closure_name(&w->r);
+    return !w->r.failed;
+}
+
+static bool leaf_holds(struct tier__reader *r, int fd, const char *name, int flags)
+{
+    struct tier__statid was, is;
+    int64_t observed_at;
+    struct stat st;
+    char kind;
+    tier__closure_leaf(r, &was, &observed_at);
+    if (r->failed || fd < 0 || fstatat(fd, name, &st, flags))
+        return false;
+    tier__statid_of(&st, &is, &kind);
+    return tier__statid_equal(&was, &is) && tier__statid_settled(&was, observed_at);
+}
+
+bool tier__closure_leaves(tier_cache *c, const struct tier__closure *k, unsigned char *failed)
+{
+    struct tier__leaf_walk w;
+    struct tier__reader leaf;
+    const char *name, *dir = NULL;
+    bool own, all = true;
+    int fd = -1, rc;
+    uint32_t ordinal = 0;
+    tier__leaf_walk_begin(&w, k);
+    for (; (all || failed) && tier__leaf_walk_next(&w, &name, &own, &leaf); ordinal++) {
+        if (w.dir != dir) { /* the directory is opened once for all of its names */
+            if (fd >= 0)
+                close(fd);
+            struct tier__path *p = tier__path_of(c, w.dir, &rc);
+            fd = p ? tier__path_open(c, p, O_PATH | O_DIRECTORY) : -1;
+            dir = w.dir;
+        }
+        bool holds = leaf_holds(&leaf, fd, name, own ? AT_EMPTY_PATH : 0);
+        if (!holds && failed)
+            tier__bit_set(failed, ordinal);
+        all &= holds;
     }
     if (fd >= 0)
         close(fd);
-    return holds && !r->failed;
+    tier__count(&c->base, TIER__FILE_LOOK, ordinal);
+    return all && !w.r.failed;
 }
 
+/* ---- everything that is no path: observed as ever, and compared */
 static bool generic_holds(tier_session *s, struct tier__reader *r)
 {
     tier_cache *c = s->cache;
@@ -102,7 +154,7 @@ static bool generic_holds(tier_session *s, struct tier__reader *r)
     int rc, seen;
     int kind = tier__read_u8(r);
     uint8_t has_path = tier__read_u8(r);
-    const char *path = get_name(r);
+    const char *path = tier__closure_name(r);
     size_t size;
     const void *name = tier__read_bytes(r, &size);
     const void *digest = tier__read_raw(r, sizeof was.byte);
@@ -110,56 +162,44 @@ static bool generic_holds(tier_session *s, struct tier__reader *r)
         return false;
     memcpy(was.byte, digest, sizeof was.byte);
     struct tier__path *p = has_path ? tier__path_of(c, path, &rc) : NULL;
-    if (has_path && !p)
-        return false;
-    struct tier__dep *d = tier__dep_of(c, kind, p, 0, name, size);
+    struct tier__dep *d = has_path && !p ? NULL : tier__dep_of(c, kind, p, 0, name, size);
     if (!d || tier__view_observe(s, d, &version, NULL, &seen))
         return false;
     tier__dep_value(c, d, version, &is);
     return tier__digest_equal(&was, &is);
 }
 
-static bool closure_holds(tier_session *s, struct tier__closure *k)
+static bool generics_hold(tier_session *s, const struct tier__closure *k)
 {
-    tier_cache *c = s->cache;
-    uint64_t looks = 0;
-    if (k->bans != s->view->bans || (k->expires_ms && k->expires_ms <= s->view->clock_ms))
-        return false;
-    struct tier__reader r = tier__reader_of(k->data.data, k->data.size);
-    bool holds = true;
-    for (uint32_t left = tier__read_u32(&r); left && holds; left--)
-        holds = generic_holds(s, &r);
-    k->groups_at = holds ? (size_t)(r.at - k->data.data) : 0;
-    for (uint32_t left = holds ? tier__read_u32(&r) : 0; left && holds; left--)
-        holds = group_holds(c, &r, &looks);
-    tier__count(&c->base, TIER__FILE_LOOK, looks);
-    return holds && !r.failed;
+    struct tier__leaf_walk w;
+    struct tier__reader leaf;
+    const char *name;
+    bool own, holds = true;
+    tier__leaf_walk_begin(&w, k);
+    while (tier__leaf_walk_next(&w, &name, &own, &leaf))
+        ;
+    for (uint32_t left = tier__read_u32(&w.r); left && holds; left--)
+        holds = generic_holds(s, &w.r);
+    return holds && !w.r.failed;
 }
 
-void tier__closure_key(const tier_cache *c, const tier__node *n, unsigned char key[48])
+/* ---- from disk */
+void tier__closure_key(const tier_cache *c, const tier__node *n, char part,
+                       unsigned char key[TIER__CLOSURE_KEY])
 {
     memcpy(key, c->workspace.byte, TIER__WORKSPACE_KEY);
     memcpy(key + TIER__WORKSPACE_KEY, n->identity.byte, 32);
-}
-
-struct tier__closure *tier__closure_new(tier_cache *c)
-{
-    struct tier__closure *k = tier__zalloc(&c->base, 1, sizeof *k);
-    if (k) {
-        atomic_init(&k->refs, 1);
-        tier__buf_init(&k->data, &c->base);
-    }
-    return k;
+    key[TIER__CLOSURE_KEY - 1] = (unsigned char)part;
 }
 
 static struct tier__closure *closure_load(tier_cache *c, const tier__node *n)
 {
-    unsigned char key[48];
+    unsigned char key[TIER__CLOSURE_KEY];
     struct tier__buf b;
     struct tier__closure *k = tier__closure_new(c);
     if (!k)
         return NULL;
-    tier__closure_key(c, n, key);
+    tier__closure_key(c, n, 'l', key);
     tier__buf_init(&b, &c->base);
     bool ok = tier__store_get(c->store, NULL, TIER__CLOSURE, key, sizeof key, &b) == 0;
     struct tier__reader r = tier__reader_of(b.data, b.size);
@@ -169,11 +209,11 @@ static struct tier__closure *closure_load(tier_cache *c, const tier__node *n)
         k->expires_ms = (int64_t)tier__read_u64(&r);
         if (!r.failed) {
             memcpy(k->key.byte, digest, sizeof k->key.byte);
-            tier__buf_put(&k->data, r.at, (size_t)(r.end - r.at));
+            tier__buf_put(&k->leaves, r.at, (size_t)(r.end - r.at));
         }
     }
     tier__buf_fini(&b);
-    if (!k->data.size || k->data.failed) {
+    if (!k->leaves.size || k->leaves.failed) {
         tier__closure_unref(c, k);
         return NULL;
     }
@@ -192,119 +232,134 @@ static struct tier__closure *closure_of(tier_cache *c, tier__node *n)
         n->closure = loaded;
         loaded = NULL;
     }
-    struct tier__closure *k = n->closure;
-    if (k)
-        atomic_fetch_add(&k->refs, 1);
+    struct tier__closure *k = n->closure ? tier__closure_ref(n->closure) : NULL;
     pthread_mutex_unlock(&c->graph);
     tier__closure_unref(c, loaded);
     return k;
+}
+
+static struct tier__variant *variant_with(tier_cache *c, tier__node *n, const tier_digest *key)
+{
+    struct tier__variant *found = NULL;
+    tier__node_load(c, n);
+    pthread_mutex_lock(&c->graph);
+    for (uint32_t i = 0; i < n->variant_count && !found; i++)
+        if (tier__digest_equal(&n->variant[i]->key, key))
+            found = tier__variant_ref(n->variant[i]);
+    pthread_mutex_unlock(&c->graph);
+    return found;
+}
+
+static bool view_takes(tier__view *v, struct tier__closure *k)
+{
+    pthread_mutex_lock(&v->lock);
+    bool room = v->closure_count < TIER__VIEW_CLOSURES;
+    if (room)
+        v->closures[v->closure_count++] = tier__closure_ref(k);
+    pthread_mutex_unlock(&v->lock);
+    return room;
 }
 
 bool tier__closure_try(tier_session *s, tier__node *n)
 {
     tier_cache *c = s->cache;
     tier__view *v = s->view;
-    if (v->closure_count == 4 || (v->world && v->world->overlay_count))
+    if (v->closure_count == TIER__VIEW_CLOSURES || (v->world && v->world->overlay_count))
         return false;
     struct tier__closure *k = closure_of(c, n);
-    if (!k)
-        return false;
-    tier__node_load(c, n);
-    struct tier__variant *found = NULL;
-    pthread_mutex_lock(&c->graph);
-    for (uint32_t i = 0; i < n->variant_count && !found; i++)
-        if (tier__digest_equal(&n->variant[i]->key, &k->key))
-            found = tier__variant_ref(n->variant[i]);
-    pthread_mutex_unlock(&c->graph);
-    bool holds = found && closure_holds(s, k);
-    if (found)
+    struct tier__variant *found = k ? variant_with(c, n, &k->key) : NULL;
+    bool usable = found && k->bans == v->bans && (!k->expires_ms || k->expires_ms > v->clock_ms);
+    bool holds = usable && generics_hold(s, k) && tier__closure_leaves(c, k, NULL);
+    if (usable)
         tier__count(&c->base, holds ? TIER__CLOSURE_HIT : TIER__CLOSURE_MISS, 1);
-    if (holds) {
-        pthread_mutex_lock(&v->lock);
-        if (v->closure_count < 4)
-            v->closures[v->closure_count++] = k;
-        else
-            holds = false;
-        pthread_mutex_unlock(&v->lock);
-    }
     if (holds)
+        holds = view_takes(v, k) && tier__bind(s, n, found, NULL, TIER_VERIFIED) == 0;
+    else if (usable && tier__snapshot_take(s, n, k))
         holds = tier__bind(s, n, found, NULL, TIER_VERIFIED) == 0;
-    else
-        tier__closure_unref(c, k);
     tier__variant_unref(c, found);
+    tier__closure_unref(c, k);
     return holds;
 }
 
-/* ---- a view that stands on closures looks at something
- * ------------------------------------------------------------------------- */
+bool tier__closure_clean(tier_session *s, tier__node *n)
+{
+    struct tier__snapshot_node known;
+    if (!s->view->snapshot || tier__snapshot_clean(s->view->snapshot, &n->identity, &known) == UINT32_MAX)
+        return false;
+    struct tier__variant *v = variant_with(s->cache, n, &known.key);
+    bool bound =
+        v && tier__digest_equal(&v->hash, &known.hash) && tier__bind(s, n, v, NULL, TIER_VERIFIED) == 0;
+    tier__variant_unref(s->cache, v);
+    return bound;
+}
+
+bool tier__closure_value(tier__view *v, const struct tier__dep *result, tier_digest *hash)
+{
+    struct tier__snapshot_node known;
+    tier_digest identity;
+    if (!v->snapshot)
+        return false;
+    memcpy(identity.byte, result->name, sizeof identity.byte);
+    if (tier__snapshot_clean(v->snapshot, &identity, &known) == UINT32_MAX)
+        return false;
+    *hash = known.hash;
+    return true;
+}
+
+/* ---- a view that stands on closures looks at something */
 static uint64_t leaf_hash(const char *dir, const char *name)
 {
     return tier__checksum(name, strlen(name), tier__checksum(dir, strlen(dir), 7));
 }
 
-static void index_add(struct tier__closure *k, const char *dir, const char *name, size_t dir_at,
-                      size_t leaf_at)
-{
-    uint64_t hash = leaf_hash(dir, name);
-    size_t i = hash & (k->index_size - 1);
-    while (k->index[i].leaf)
-        i = (i + 1) & (k->index_size - 1);
-    k->index[i] = (struct tier__leaf_index){hash, (uint32_t)dir_at, (uint32_t)leaf_at};
-}
-
-/* View lock held; the closure is shared, so the index is made under the graph lock. */
+/* The closure is shared, so its index is made under the graph lock. */
 static bool index_make(tier_cache *c, struct tier__closure *k)
 {
     size_t n = 1024;
-    while (n < k->data.size / LEAF_HEAD * 2)
+    struct tier__leaf_walk w;
+    struct tier__reader leaf;
+    const char *name;
+    bool own;
+    while (n < k->leaves.size / LEAF_HEAD * 2)
         n *= 2;
     if (!(k->index = tier__zalloc(&c->base, n, sizeof *k->index)))
         return false;
     k->index_size = n;
-    struct tier__reader r = tier__reader_of(k->data.data + k->groups_at, k->data.size - k->groups_at);
-    for (uint32_t left = tier__read_u32(&r); left && !r.failed; left--) {
-        size_t dir_at = (size_t)(r.at - k->data.data);
-        const char *dir = get_name(&r);
-        if (tier__read_u8(&r)) {
-            index_add(k, dir, "", dir_at, (size_t)(r.at - k->data.data));
-            tier__read_raw(&r, LEAF_HEAD);
-        }
-        for (uint32_t leaves = tier__read_u32(&r); leaves && !r.failed; leaves--) {
-            size_t leaf_at = (size_t)(r.at - k->data.data);
-            tier__read_raw(&r, LEAF_HEAD);
-            const char *name = get_name(&r);
-            if (!r.failed)
-                index_add(k, dir, name, dir_at, leaf_at);
-        }
+    tier__leaf_walk_begin(&w, k);
+    for (uint32_t ordinal = 0; tier__leaf_walk_next(&w, &name, &own, &leaf); ordinal++) {
+        uint64_t hash = leaf_hash(w.dir, name);
+        size_t i = hash & (n - 1);
+        while (k->index[i].leaf)
+            i = (i + 1) & (n - 1);
+        k->index[i] = (struct tier__leaf_index){hash, (uint32_t)(w.dir - (const char *)k->leaves.data),
+                                                (uint32_t)(leaf.at - k->leaves.data), ordinal};
     }
     return true;
 }
 
-static bool index_find(tier_cache *c, struct tier__closure *k, const char *dir, const char *name,
-                       struct tier__look *out)
+uint32_t tier__closure_find(tier_cache *c, struct tier__closure *k, const char *dir, const char *name,
+                            struct tier__look *out)
 {
     pthread_mutex_lock(&c->graph);
     bool ready = k->index || index_make(c, k);
     pthread_mutex_unlock(&c->graph);
     if (!ready)
-        return false;
+        return UINT32_MAX;
     uint64_t hash = leaf_hash(dir, name);
     for (size_t i = hash & (k->index_size - 1); k->index[i].leaf; i = (i + 1) & (k->index_size - 1)) {
         const struct tier__leaf_index *x = &k->index[i];
-        struct tier__reader d = tier__reader_of(k->data.data + x->directory, k->data.size - x->directory);
-        struct tier__reader r = tier__reader_of(k->data.data + x->leaf, k->data.size - x->leaf);
-        if (x->hash != hash || strcmp(get_name(&d), dir) != 0)
+        struct tier__reader r = tier__reader_of(k->leaves.data + x->leaf, k->leaves.size - x->leaf);
+        if (x->hash != hash || strcmp((const char *)k->leaves.data + x->directory, dir) != 0)
             continue;
-        get_leaf(&r, &out->id, &out->observed_at);
-        if (*name && strcmp(get_name(&r), name) != 0)
+        tier__closure_leaf(&r, &out->id, &out->observed_at);
+        if (*name && strcmp(tier__closure_name(&r), name) != 0)
             continue;
         out->kind = S_ISREG(out->id.mode) ? 'f' : S_ISDIR(out->id.mode) ? 'd' : 'o';
-        return true;
+        return x->ordinal;
     }
-    return false;
+    return UINT32_MAX;
 }
 
-/* Key path -> directory (as a key path, with its 0) and name. */
 const char *tier__closure_split(const struct tier__path *p, struct tier__buf *dir)
 {
     const char *slash = strrchr(p->rel, '/');
@@ -318,22 +373,35 @@ const char *tier__closure_split(const struct tier__path *p, struct tier__buf *di
     return name;
 }
 
+static bool leaf_of(tier_cache *c, struct tier__closure *k, const unsigned char *failed,
+                    const struct tier__path *p, const char *dir, const char *name, struct tier__look *out)
+{
+    uint32_t ordinal = tier__closure_find(c, k, dir, name, out);
+    if (ordinal == UINT32_MAX)
+        ordinal = tier__closure_find(c, k, p->key, "", out);
+    return ordinal != UINT32_MAX && !(failed && tier__bit(failed, ordinal));
+}
+
 bool tier__closure_look(tier__view *v, const struct tier__path *p, struct tier__look *out)
 {
     tier_cache *c = v->cache;
     pthread_mutex_lock(&v->lock);
     uint32_t count = v->closure_count;
+    struct tier__snapshot *t = v->snapshot;
     pthread_mutex_unlock(&v->lock);
-    if (!count)
+    if (!count && !t)
         return false;
     struct tier__buf dir;
     tier__buf_init(&dir, &c->base);
     const char *name = tier__closure_split(p, &dir);
     bool found = false;
     for (uint32_t i = 0; i < count && !found && !dir.failed; i++)
-        found = index_find(c, v->closures[i], (char *)dir.data, name, out) ||
-                index_find(c, v->closures[i], p->key, "", out);
+        found = leaf_of(c, v->closures[i], NULL, p, (char *)dir.data, name, out);
+    if (!found && t && !dir.failed)
+        found = leaf_of(c, t->closure, t->failed, p, (char *)dir.data, name, out);
     tier__buf_fini(&dir);
+    if (!found)
+        memset(&out->id, 0, sizeof out->id);
     return found;
 }
 

@@ -28,6 +28,7 @@ enum {
     TIER__BAN_MAX = 64,     /* live bans; the next one bans everything older */
     TIER__TEXT_MAX = 4096,  /* of a remembered failure's text */
     TIER__SMALL_BLOB = 512, /* lives in the variant: half of a real analyzer's results, one put less each */
+    TIER__VIEW_CLOSURES = 4,
     TIER__CLOSURE_MIN = 64, /* results below a request that make a list of its leaves worth its writing */
     TIER__CHUNK = 4096      /* of the arrays by id */
 };
@@ -200,10 +201,12 @@ typedef struct tier__view {
     tier_cache *cache;
     pthread_mutex_t lock;
     int64_t clock_ms;
-    uint64_t bans, event;              /* sequences at begin */
-    struct tier__world *world;         /* overlays and inputs as they were; referenced */
-    struct tier__chunks looks, slots;  /* struct tier__look by path id, struct tier__slot by dependency id */
-    struct tier__closure *closures[4]; /* verified wholesale: their leaves are this view's looks */
+    uint64_t bans, event;             /* sequences at begin */
+    struct tier__world *world;        /* overlays and inputs as they were; referenced */
+    struct tier__chunks looks, slots; /* struct tier__look by path id, struct tier__slot by dependency id */
+    struct tier__closure
+        *closures[TIER__VIEW_CLOSURES]; /* verified wholesale: their leaves are this view's looks */
+    struct tier__snapshot *snapshot;    /* of one that did not hold: what of it does; set once */
     uint32_t closure_count;
     atomic_bool changed; /* an input was seen to change under way */
 } tier__view;
@@ -256,9 +259,10 @@ struct tier_session {
     tier__entry *content;    /* the bytes that a path-free build is about to get; lent by who resolves it */
     struct tier__scope scope;
     tier__loan *free_loans;
-    tier_session *waits_for; /* guarded by flight */
-    bool waits_across;       /* for another view's build */
-    bool mark;               /* of a search; guarded by flight */
+    tier_session *waits_for; /* guarded by flight; NULL as soon as waits_on is left, before we wake up */
+    tier__node *waits_on;
+    bool waits_across; /* for another view's build */
+    bool mark;         /* of a search; guarded by flight */
     struct tier__buf detail;
     tier_session *next; /* of the cache's list; guarded by world */
 };
@@ -508,6 +512,9 @@ void tier__pending_drop(tier_cache *c);
 void tier__news(tier_cache *c);                         /* at begin: has another process committed? */
 bool tier__closure_try(tier_session *s, tier__node *n); /* binds n where all its leaves are as they were */
 void tier__closure_make(tier_session *s, tier__node *n);
+/* Where a snapshot says that nothing below n changed: binds it; the value hash that its readers compare. */
+bool tier__closure_clean(tier_session *s, tier__node *n);
+bool tier__closure_value(tier__view *v, const struct tier__dep *result, tier_digest *hash);
 bool tier__closure_look(tier__view *v, const struct tier__path *p, struct tier__look *out);
 void tier__closures_free(tier__view *v);
 void tier__closure_unref(tier_cache *c, struct tier__closure *k);

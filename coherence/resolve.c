@@ -173,6 +173,16 @@ static int compare(struct walk *w, struct step *t, struct tier__edge e, uint32_t
             return tier__sticky(*rc) ? STOP : DIFFERENT;
         return *is == e.version ? SAME : DIFFERENT;
     }
+    tier_digest hash;
+    if (tier__closure_value(s->view, d, &hash)) { /* nothing below it changed: its record need not be read */
+        tier__entry *none = NULL;
+        *is = tier__dep_version(s->cache, d, &hash);
+        if (*is == UINT32_MAX || !tier__view_freeze(s->view, d, is, &none, &seen)) {
+            *rc = tier__fail(s, TIER_ENOMEM, "no memory to verify");
+            return STOP;
+        }
+        return *is == e.version ? SAME : DIFFERENT;
+    }
     tier__node *child = t->child_failed ? NULL : tier__dep_node(s->cache, d);
     if (!child)
         return DIFFERENT; /* its type is not defined here, or it would not come */
@@ -343,6 +353,10 @@ static int walk(struct walk *w)
     int rc = 0;
     while (w->top && !rc) {
         struct step *t = w->top;
+        if (!t->snapped && tier__closure_clean(w->s, t->node)) {
+            pop(w, false);
+            continue;
+        }
         if (!t->snapped)
             step_snap(c, t);
         if (t->at < t->count) {
@@ -437,6 +451,8 @@ int tier__resolve(tier_session *s, tier__node *n, int flags, struct tier__varian
             tier__closure_try(s, n)) {
             if (entered == TIER__ENTERED)
                 tier__leave(s, n);
+            if (s->view->snapshot) /* it held, though not by its leaves alone: the next time by these */
+                tier__closure_make(s, n);
         } else if (entered != TIER__BOUND) {
             rc = push(&w, n, entered == TIER__ENTERED);
             if (!rc)
