@@ -18,9 +18,7 @@ struct tier__group { /* one write transaction */
     size_t touched_count, touched_capacity;
 };
 
-/* ---- waiting
- * ----------------------------------------------------------------------------------------------------------------
- */
+/* ---- waiting */
 static bool persists(const tier_cache *c)
 {
     return c->store && !(c->flags & (TIER_READ_ONLY | TIER_NO_MEMORY));
@@ -93,9 +91,7 @@ void tier__pending_drop(tier_cache *c)
     c->pending_bytes = 0;
 }
 
-/* ---- names
- * ------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- names */
 static int touch(struct tier__group *g, struct tier__dep *d)
 {
     if (d->disk_dirty)
@@ -280,9 +276,7 @@ static void names_forget(tier_cache *c)
     pthread_mutex_unlock(&c->graph);
 }
 
-/* ---- variants and blobs
- * -------------------------------------------------------------------------------------------------------------
- */
+/* ---- variants and blobs */
 static int put_edges(struct tier__group *g, const struct tier__variant *v, struct tier__buf *b)
 {
     tier_cache *c = g->c;
@@ -368,9 +362,7 @@ static int put_result(struct tier__group *g, const struct tier__pending *p)
     return rc;
 }
 
-/* ---- stat identities
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* ---- stat identities */
 static int memos_write(struct tier__group *g)
 {
     tier_cache *c = g->c;
@@ -416,9 +408,7 @@ static bool memos_worth(tier_cache *c)
     return worth;
 }
 
-/* ---- the commit
- * ---------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- the commit */
 static int group_begin(struct tier__group *g)
 {
     struct tier__buf b;

@@ -32,8 +32,7 @@ bool tier__forwards(const tier__node *n)
     return n->path && n->type && (n->type->def.flags & TIER_PATH_FREE);
 }
 
-/* ---- requests
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- requests */
 static uint64_t node_hash(void *n)
 {
     return ((tier__node *)n)->hash;
@@ -158,8 +157,7 @@ void tier__node_label(const tier__node *n, struct tier__buf *out)
     tier__buf_printf(out, ")");
 }
 
-/* ---- dependency names
- * -------------------------------------------------------------------------------------------------- */
+/* ---- dependency names */
 static uint64_t dep_hash(void *d)
 {
     return ((struct tier__dep *)d)->hash;
@@ -336,9 +334,7 @@ void tier__dep_label(tier_cache *c, const struct tier__dep *d, struct tier__buf 
         tier__buf_put(out, d->name, d->name_size);
 }
 
-/* ---- variants
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- variants */
 struct tier__variant *tier__variant_ref(struct tier__variant *v)
 {
     atomic_fetch_add_explicit(&v->refs, 1, memory_order_relaxed);

@@ -3,9 +3,7 @@
 #include "coherence/record.h"
 #include "tiers/checksum.h"
 
-/* ---- names
- * --------------------------------------------------------------------------------------------------------------
- */
+/* ---- names */
 static struct tier__dep *name_dep(tier_cache *c, const struct tier__name_record *n)
 {
     int rc;
@@ -161,8 +159,7 @@ bool tier__variant_edges(tier_cache *c, struct tier__variant *v)
     return ok;
 }
 
-/* ---- variants of a request
- * ------------------------------------------------------------------------------------------------- */
+/* ---- variants of a request */
 static struct tier__variant *variant_of(tier_cache *c, const struct tier__variant_record *d)
 {
     struct tier__variant *v = tier__zalloc(&c->base, 1, sizeof *v);
@@ -245,9 +242,7 @@ void tier__node_load(tier_cache *c, tier__node *n)
     tier__buf_fini(&b);
 }
 
-/* ---- values
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* ---- values */
 struct blob_target {
     tier_cache *c;
     int tier;
@@ -347,9 +342,7 @@ tier__entry *tier__blob_load(tier_session *s, tier__node *n, const struct tier__
     return e->exclusive ? e : tier__memory_insert(c->memory, e);
 }
 
-/* ---- stat identities
- * ---------------------------------------------------------------------------------------------------------------
- */
+/* ---- stat identities */
 void tier__memo_load(tier_cache *c, struct tier__path *p)
 {
     pthread_mutex_lock(&c->graph);

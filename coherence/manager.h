@@ -54,8 +54,7 @@ enum tier__kind {
 };
 const char *tier__kind_name(int kind);
 
-/* ---- paths and what stat says of them
- * ---------------------------------------------------------------------- */
+/* ---- paths and what stat says of them */
 struct tier__statid { /* a stat identity; zero ino: none */
     uint64_t dev, ino, size;
     int64_t mtime_ns, ctime_ns;
@@ -78,8 +77,7 @@ struct tier__path { /* interned, for the life of the cache */
     char key[];
 };
 
-/* ---- what is known
- * ------------------------------------------------------------------------------------------- */
+/* ---- what is known */
 struct tier__edge {
     uint32_t dep, version;
 };
@@ -170,8 +168,7 @@ struct tier_type {
     bool undefined;
 };
 
-/* ---- what one view has seen
- * ----------------------------------------------------------------------------------- */
+/* ---- what one view has seen */
 struct tier__look { /* the first look at a path, frozen (I9) */
     int rc;         /* of the stat */
     char kind;      /* f d o; 0 when absent */
@@ -211,8 +208,7 @@ typedef struct tier__view {
     atomic_bool changed; /* an input was seen to change under way */
 } tier__view;
 
-/* ---- who is computing
- * ------------------------------------------------------------------------------------------- */
+/* ---- who is computing */
 typedef struct tier__loan {
     struct tier__loan *previous, *next;
     struct tier__scope *scope; /* NULL: detached */
@@ -267,8 +263,7 @@ struct tier_session {
     tier_session *next; /* of the cache's list; guarded by world */
 };
 
-/* ---- the world outside, as sessions begin with it: immutable, replaced whole
- * ---------------------------------------- */
+/* ---- the world outside, as sessions begin with it: immutable, replaced whole */
 struct tier__world_item {
     char *name; /* key path or input name */
     int64_t version;
@@ -355,8 +350,7 @@ struct tier_cache {
 };
 enum { TIER__CACHE_MAGIC = 0x54434143, TIER__SESSION_MAGIC = 0x54534553, TIER__TYPE_MAGIC = 0x54545950 };
 
-/* ---- ids.c: arrays by id, hash tables
- * ------------------------------------------------------------------------------- */
+/* ---- ids.c: arrays by id, hash tables */
 void *tier__chunks_at(const struct tier__chunks *a, size_t i); /* NULL: beyond */
 void *tier__chunks_make(struct tier__base *b, struct tier__chunks *a,
                         size_t i); /* cleared; NULL: out of memory */
@@ -365,9 +359,7 @@ void tier__chunks_fini(struct tier__base *b, struct tier__chunks *a);
 bool tier__table_grow(struct tier__base *b, struct tier__table_of *t, uint64_t (*hash)(void *),
                       void **(*chain)(void *));
 
-/* ---- path.c
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- path.c */
 /* Interned path of a key path; NULL and *rc: TIER_EINVAL (empty name of a root, too long), TIER_ENOMEM. */
 struct tier__path *tier__path_of(tier_cache *c, const char *key, int *rc);
 struct tier__path *tier__path_join(tier_cache *c, const struct tier__path *dir, const char *below, int *rc);
@@ -383,8 +375,7 @@ bool tier__statid_settled(const struct tier__statid *id, int64_t observed_at);
 bool tier__statid_equal(const struct tier__statid *a, const struct tier__statid *b);
 void tier__statid_of(const void *struct_stat, struct tier__statid *id, char *kind);
 
-/* ---- graph.c: nodes, dependencies, versions, variants
- * ---------------------------------------------------------------- */
+/* ---- graph.c: nodes, dependencies, versions, variants */
 tier__node *tier__node_of(tier_cache *c, const tier_type *type, struct tier__path *path, const void *args,
                           size_t args_size);
 tier__node *tier__node_of_content(tier_cache *c, const tier_type *type, const tier_digest *content);
@@ -410,8 +401,7 @@ void tier__node_add(tier_cache *c, tier__node *n, struct tier__variant *v); /* n
 void tier__graph_fini(tier_cache *c);
 void tier__failure_digest(int rc, const char *text, tier_digest *out); /* the observed value of a failure */
 
-/* ---- view.c: looks and observations
- * ------------------------------------------------------------------------------------ */
+/* ---- view.c: looks and observations */
 tier__view *tier__view_new(tier_cache *c);
 void tier__view_unref(tier__view *v);
 struct tier__slot *tier__view_slot(tier__view *v, uint32_t dep); /* lock held; NULL: no memory */
@@ -442,9 +432,7 @@ bool tier__view_freeze(tier__view *v, struct tier__dep *d, uint32_t *version, ti
 const struct tier__world_item *tier__world_find(const struct tier__world_item *items, size_t n,
                                                 const char *name);
 
-/* ---- session.c
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- session.c */
 int tier__fail(tier_session *s, int rc, const char *format, ...) __attribute__((format(printf, 3, 4)));
 int tier__session_check(tier_session *s); /* 0, or canceled, timed out; sticky */
 int tier__say(tier_session *s, int rc, const char *format, ...)
@@ -462,8 +450,7 @@ void tier__session_over(tier_cache *c); /* an outermost session ended: commit wh
 void tier__scope_end(tier_session *s, struct tier__scope *scope);
 int tier__record(tier_session *s, struct tier__dep *d, uint32_t version); /* to the innermost frame */
 
-/* ---- flight.c: who resolves what
- * ------------------------------------------------------------------------------------------- */
+/* ---- flight.c: who resolves what */
 enum { TIER__ENTERED = 0, TIER__BOUND = 1, TIER__BYPASS = 2 };
 /* Begins to resolve n in s's view: ENTERED: ours until leave; BOUND: known by now; BYPASS: another thread has
  * it, and waiting would never end: go on without. TIER_ECYCLE, TIER_ECANCELED, TIER_ETIMEOUT, TIER_ENOMEM. */
@@ -474,8 +461,7 @@ void tier__leave(tier_session *s, tier__node *n);
 bool tier__build_enter(tier_session *s, tier__node *n);
 void tier__build_leave(tier_session *s, tier__node *n);
 
-/* ---- resolve.c, build.c
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- resolve.c, build.c */
 enum { TIER__WANT_VALUE = 1, TIER__NO_BUILD = 2 };
 /* Brings n up to date in s's view and gives the variant it is bound to (valid while the view lives), and with
  * WANT_VALUE its entry (pinned; NULL for a remembered failure). */
@@ -497,8 +483,7 @@ int tier__build(tier_session *s, tier__node *n, const struct tier__cause *cause,
 void tier__built_fini(tier_cache *c, struct tier__built *b);
 int tier__cycle(tier_session *s, const tier__node *n); /* TIER_ECYCLE with the path of it */
 
-/* ---- load.c, flush.c, record.c, closure.c
- * ------------------------------------------------------------------------------------ */
+/* ---- load.c, flush.c, record.c, closure.c */
 void tier__node_load(tier_cache *c, tier__node *n);               /* its variants from disk, once an epoch */
 bool tier__variant_edges(tier_cache *c, struct tier__variant *v); /* interns what is raw; false: unusable */
 tier__entry *tier__blob_load(tier_session *s, tier__node *n, const struct tier__variant *v);
@@ -522,9 +507,7 @@ bool tier__closures_wait(tier_cache *c); /* for the disk */
 int tier__closures_write(tier_cache *c, tier__write *w);
 void tier__closure_anchor(tier_session *s, struct tier__path *p, struct tier__look *absent);
 
-/* ---- ban.c, mark.c
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- ban.c, mark.c */
 bool tier__banned(tier_cache *c, const tier__node *n, const struct tier__variant *v, uint64_t at);
 int tier__ban(tier_cache *c, int by, const char *what, void *pattern);
 void tier__bans_load(tier_cache *c);
@@ -534,9 +517,7 @@ void tier__mark_free(tier_cache *c);
 void tier__publish_result(tier_cache *c, const tier__node *n, tier__entry *e); /* to the streams */
 void tier__world_unref(tier_cache *c, struct tier__world *w);
 
-/* ---- type.c
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* ---- type.c */
 struct tier_out {
     tier_cache *cache;
     const tier_type *type;

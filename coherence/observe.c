@@ -21,8 +21,7 @@ void tier__record_put(struct tier__buf *b, const void *data, size_t size)
     tier__buf_u8(b, 0);
 }
 
-/* ---- directories
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- directories */
 static int by_name(const void *a, const void *b)
 {
     return strcmp(*(char *const *)a + 1, *(char *const *)b + 1);
@@ -202,9 +201,7 @@ int tier__view_entries(tier_session *s, struct tier__path *p, tier_digest *diges
     return 0;
 }
 
-/* ---- listings
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- listings */
 struct walk {
     tier_session *s;
     struct tier__path *top;
@@ -337,8 +334,7 @@ int tier__view_listing(tier_session *s, struct tier__path *dir, const char *glob
     return rc;
 }
 
-/* ---- links, stat fields, world
- * --------------------------------------------------------------------------------------------- */
+/* ---- links, stat fields, world */
 int tier__view_link(tier_session *s, struct tier__path *p, struct tier__buf *target)
 {
     char buf[PATH_MAX + 1];

@@ -324,8 +324,7 @@ void tier__cache_after_fork(tier_cache *c)
     store_open(c);
 }
 
-/* ---- what neighbours see
- * ---------------------------------------------------------------------------------------------- */
+/* ---- what neighbours see */
 struct tier__base *tier__cache_base(tier_cache *c)
 {
     return &c->base;

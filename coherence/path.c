@@ -266,8 +266,7 @@ long tier__path_readlink(tier_cache *c, const struct tier__path *p, char *buf, s
     return n;
 }
 
-/* ---- the host's side: argv paths in, messages out
- * ---------------------------------------------------------------- */
+/* ---- the host's side: argv paths in, messages out */
 int tier_path_in(const tier_cache *c, const char *os_path, char *buf, size_t size)
 {
     if (!c || c->magic != TIER__CACHE_MAGIC || !os_path || !buf)

@@ -179,8 +179,7 @@ int tier_input(tier_session *s, const char *name, tier_value *v)
     return read_named(s, TIER__K_INPUT, "tier_input", name, v);
 }
 
-/* ---- realpath: one component after the other, every link a dependency
- * ------------------------------------------------- */
+/* ---- realpath: one component after the other, every link a dependency */
 enum { LINKS_MAX = 40 }; /* as the kernel */
 
 struct resolving {

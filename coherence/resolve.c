@@ -60,9 +60,7 @@ int tier__bind(tier_session *s, tier__node *n, struct tier__variant *v, tier__en
     return 0;
 }
 
-/* ---- steps
- * --------------------------------------------------------------------------------------------------------------
- */
+/* ---- steps */
 static void step_variants_drop(tier_cache *c, struct step *t)
 {
     for (uint32_t i = 0; i < t->count; i++)
@@ -147,8 +145,7 @@ static void next_variant(struct step *t)
     t->child_failed = false;
 }
 
-/* ---- one edge, one variant
- * ------------------------------------------------------------------------------------------------ */
+/* ---- one edge, one variant */
 enum { SAME, DIFFERENT, DESCEND, STOP };
 
 /* Compares what the edge recorded with what the view sees. *is: the version now. */
@@ -233,8 +230,7 @@ static int walk_variant(struct walk *w, struct step *t, int *rc)
     return SAME;
 }
 
-/* ---- build, when nothing holds
- * --------------------------------------------------------------------------------------------- */
+/* ---- build, when nothing holds */
 static void undeclared_alarm(tier_session *s, const tier__node *n, const char *when)
 {
     struct tier__buf b;
@@ -329,9 +325,7 @@ static int audit_step(struct walk *w, struct step *t, const struct tier__variant
     return rc;
 }
 
-/* ---- the walk
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* ---- the walk */
 static int walk_matched(struct walk *w, struct step *t)
 {
     tier_session *s = w->s;
@@ -383,9 +377,7 @@ static int walk(struct walk *w)
     return rc;
 }
 
-/* ---- the value
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* ---- the value */
 static tier__entry *value_known(tier_session *s, tier__node *n, const struct tier__variant *v)
 {
     tier_cache *c = s->cache;

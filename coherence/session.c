@@ -76,9 +76,7 @@ int tier__session_check(tier_session *s)
     return 0;
 }
 
-/* ---- life
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- life */
 static tier_session *session_new(tier_cache *c, tier__view *v)
 {
     tier_session *s = tier__zalloc(&c->base, 1, sizeof *s);
@@ -236,9 +234,7 @@ void tier_cancel(tier_cache *c, uint64_t id)
     pthread_mutex_unlock(&c->flight);
 }
 
-/* ---- loans
- * -------------------------------------------------------------------------------------------------------------
- */
+/* ---- loans */
 static tier__loan *loan_new(tier_session *s)
 {
     tier__loan *l = s->free_loans;
@@ -369,8 +365,7 @@ int tier_detach(tier_session *s, tier_value *v)
     return 0;
 }
 
-/* ---- what a build reads
- * -------------------------------------------------------------------------------------------------- */
+/* ---- what a build reads */
 static bool seen_grow(tier_cache *c, tier__frame *f)
 {
     uint32_t n = f->seen_capacity ? f->seen_capacity * 2 : 32;

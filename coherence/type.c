@@ -3,8 +3,7 @@
 #include <dlfcn.h>
 #include <link.h>
 
-/* ---- code version: the ELF object that holds the build callback
- * ------------------------------------------------------ */
+/* ---- code version: the ELF object that holds the build callback */
 struct object_note {
     uintptr_t address;
     tier_digest digest;
@@ -193,8 +192,7 @@ int tier_undefine(tier_cache *c, const tier_type *type)
     return 0;
 }
 
-/* ---- what callbacks hand back
- * --------------------------------------------------------------------------------------------- */
+/* ---- what callbacks hand back */
 void tier__out_init(tier_out *out, tier_cache *c, const tier_type *type)
 {
     memset(out, 0, sizeof *out);

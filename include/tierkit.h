@@ -48,7 +48,7 @@ typedef struct tier_digest {
     unsigned char byte[32]; /* BLAKE2b-256; a file's value hash is what `b2sum -l 256` prints */
 } tier_digest;
 
-/* ---- errors: one table; TIER_ERRORS(X) expands X(name, number, text) for each ------------------------- */
+/* ---- errors: one table; TIER_ERRORS(X) expands X(name, number, text) for each */
 #define TIER_ERRORS(X)                                                         \
     X(OK, 0, "success")                                                        \
     X(EINVAL, -1, "bad argument")                                              \
@@ -75,7 +75,7 @@ enum {
 const char *tier_strerror(int rc); /* a sentence; static */
 const char *tier_errname(int rc);  /* "TIER_EINVAL"; static */
 
-/* ---- values -------------------------------------------------------------------------------------------- */
+/* ---- values */
 enum { TIER_FILE = 1, TIER_TREE = 2, TIER_DELTA = 3, TIER_STREAM = 4 }; /* the tiers, upper to lower */
 
 enum {
@@ -107,7 +107,7 @@ typedef struct tier_query { /* what is asked for: a type, and a path and/or argu
  * TIER_END after the last, TIER_EDAMAGE where the bytes are no records. */
 int tier_next(const tier_value *v, size_t *cursor, const void **data, size_t *size);
 
-/* ---- open and close ------------------------------------------------------------------------------------ */
+/* ---- open and close */
 typedef struct tier_root {
     const char *name; /* in keys instead of the path, so that checkouts share results; "" for the first */
     const char *path; /* of a directory */
@@ -156,8 +156,7 @@ int tier_flush(tier_cache *c);
 int tier_path_in(const tier_cache *c, const char *os_path, char *buf, size_t size);
 int tier_path_out(const tier_cache *c, const char *path, char *buf, size_t size);
 
-/* ---- types: run-time objects, so that options and user data belong to them; one per option set -----------
- */
+/* ---- types: run-time objects, so that options and user data belong to them; one per option set */
 enum {
     TIER_PATH_FREE = 1, /* build sees q->args = the file's content and q->path = NULL; equal files share one
                            value; it may read tier_env, tier_input, tier_config besides, nothing else */
@@ -204,8 +203,7 @@ int tier_once(tier_session *s, const char *why); /* it read something unnameable
 int tier_tag(tier_session *s, const char *tag);  /* for tier_invalidate */
 int tier_expires(tier_session *s, int64_t ms);   /* it is a miss after that, and so is what read it */
 
-/* ---- sessions: one view; each input is looked at once, later reads see the same bytes
- * ---------------------- */
+/* ---- sessions: one view; each input is looked at once, later reads see the same bytes */
 enum { TIER_CANCEL_ON_CHANGE = 1 /* a newer overlay, input or watch event cancels */, TIER_MAY_BE_STALE = 2 };
 
 typedef struct tier_session_options { /* * */
@@ -226,8 +224,7 @@ void tier_cancel(tier_cache *c, uint64_t id);    /* any thread; calls of it and 
 int tier_cancelled(const tier_session *s);      /* 0, or the error that calls give now; poll in long builds */
 const char *tier_detail(const tier_session *s); /* last error of s; until the next call on s; never NULL */
 
-/* ---- reading: to read is to depend; failures (absent, no access, wrong kind) are remembered too
- * ------------- */
+/* ---- reading: to read is to depend; failures (absent, no access, wrong kind) are remembered too */
 /* The content of a regular file. TIER_EABSENT, TIER_EACCESS, TIER_EKIND, TIER_EIO; TIER_ECHANGED: the bytes
  * that this view saw before are gone. Never blocks on FIFOs and devices. */
 int tier_file(tier_session *s, const char *path, tier_value *v);
@@ -268,8 +265,7 @@ int tier_release(tier_session *s, tier_value *v); /* early end of a loan; emptie
 int tier_detach(tier_session *s, tier_value *v);  /* the loan leaves the session; release it with
                                                      s = NULL, before tier_close */
 
-/* ---- edits: previous is a hint; its result must equal a build from scratch
- * ------------------------------------ */
+/* ---- edits: previous is a hint; its result must equal a build from scratch */
 typedef struct tier_point {
     uint32_t row, column; /* from 0; column in bytes */
 } tier_point;
@@ -284,8 +280,7 @@ int tier_previous(tier_session *s, const tier_query *q, tier_value *old, tier_di
  * TIER_EABSENT: that version is not remembered. */
 int tier_edits(tier_session *s, const char *path, const tier_digest *from, const tier_edit **e, size_t *n);
 
-/* ---- the world outside: any thread; sessions that have begun do not see it
- * -------------------------------------- */
+/* ---- the world outside: any thread; sessions that have begun do not see it */
 int tier_set_input(tier_cache *c, const char *name, const void *data, size_t size); /* copied; NULL unsets */
 /* An unsaved buffer: what path holds for new sessions of this process. data is copied; NULL: back to disk.
  * version: of the editor; lower than the last one is ignored. */
@@ -300,8 +295,7 @@ int tier_invalidate_pattern(tier_cache *c, const char *regex);
 /* After it every earlier change on disk is seen by a new session, and its events have been queued. */
 int tier_sync(tier_cache *c, int64_t timeout_ms);
 
-/* ---- streams: live events, bounded; a lost event is a gap event, never silence
- * ------------------------------------ */
+/* ---- streams: live events, bounded; a lost event is a gap event, never silence */
 enum { TIER_CHANGED = 1, TIER_INVALIDATED = 2, TIER_RESULT = 4, TIER_GAP = 8 };
 enum {
     TIER_DROP_OLDEST = 0,
@@ -337,8 +331,7 @@ int tier_stream_fd(const tier_stream *st); /* poll it: readable means call next;
 int tier_stream_next(tier_stream *st, int64_t timeout_ms, tier_event *e);
 int tier_stream_close(tier_stream **st);
 
-/* ---- warming: ready before it is asked for
- * ------------------------------------------------------------------------ */
+/* ---- warming: ready before it is asked for */
 enum {
     TIER_WARM_DONE = 1,
     TIER_WARM_KNOWN,
@@ -374,8 +367,7 @@ typedef struct tier_warm_report { /* * */
 int tier_warm(tier_session *s, const tier_warm_options *o, const char *const *paths, size_t n,
               tier_warm_report *report);
 
-/* ---- looking inside
- * ------------------------------------------------------------------------------------------------- */
+/* ---- looking inside */
 /* Why q is what it is: state, dependencies with what each was and is, what made it run last. format: text,
  * json, dot. */
 int tier_explain(tier_session *s, const tier_query *q, const char *format, tier_sink *sink, void *user);
