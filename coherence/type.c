@@ -165,11 +165,11 @@ int tier_undefine(tier_cache *c, const tier_type *type)
     if (!c || c->magic != TIER__CACHE_MAGIC || !type || type->magic != TIER__TYPE_MAGIC || type->cache != c)
         return TIER_EINVAL;
     tier_type *t = (tier_type *)type;
+    tier__pending_flush(c, true); /* what waits holds the type's values and refers to its requests */
     if (tier__memory_drop_owner(c->memory, t)) {
         tier__log(&c->base, TIER_LOG_ERROR, "tier_undefine %s: values of it are lent", t->name);
         return TIER_EBUSY;
     }
-    tier__pending_flush(c, true); /* what waits refers to the type's requests */
     pthread_mutex_lock(&c->graph);
     t->undefined = true;
     for (tier_type **at = &c->types; *at; at = &(*at)->next)
