@@ -1,7 +1,7 @@
 /* ban.c - explicit invalidation: a ban at sequence b makes every matching result that was born before b a
  * miss. Issuing one costs a log row (I11: committed before the call returns); it is tested lazily, when a
- * variant is about to be walked. At most 64 live; the next one bans everything older, which is safe, and
- * leaves one. */
+ * variant is about to be walked. At most 64 live; the next one raises the floor, which bans everything older:
+ * that is safe. */
 #include "coherence/record.h"
 
 enum { BAN_EVERYTHING = 0, BAN_PATTERN = 3 };
@@ -26,8 +26,9 @@ static bool ban_matches(const tier_cache *c, const struct tier__ban *b, const ti
 
 bool tier__banned(tier_cache *c, const tier__node *n, const struct tier__variant *v, uint64_t at)
 {
-    bool banned = false;
     pthread_mutex_lock(&c->world_lock);
+    /* which of the dropped ones a view from before the floor had seen is not known: all of them */
+    bool banned = v->born < (c->ban_floor < at ? c->ban_floor : at);
     for (size_t i = 0; i < c->ban_count && !banned; i++) {
         const struct tier__ban *b = &c->ban[i];
         banned = b->sequence > v->born && b->sequence <= at && ban_matches(c, b, n, v);
@@ -47,23 +48,28 @@ static void ban_fini(tier_cache *c, struct tier__ban *b)
 /* World lock held. Takes what and pattern. */
 static void ban_add(tier_cache *c, uint64_t sequence, int by, char *what, void *pattern)
 {
-    for (size_t i = 0; i < c->ban_count; i++)
-        if (c->ban[i].sequence == sequence) {
-            struct tier__ban twice = {sequence, by, what, pattern};
-            ban_fini(c, &twice);
-            return;
-        }
-    if (c->ban_count == TIER__BAN_MAX) {
-        while (c->ban_count)
-            ban_fini(c, &c->ban[--c->ban_count]);
-        struct tier__ban all = {sequence, BAN_EVERYTHING, what, pattern};
-        c->ban[c->ban_count++] = all;
-    } else {
-        struct tier__ban b = {sequence, what ? by : BAN_EVERYTHING, what, pattern};
-        c->ban[c->ban_count++] = b;
+    struct tier__ban b = {sequence, what ? by : BAN_EVERYTHING, what, pattern};
+    bool known = sequence <= c->ban_floor; /* a row of the log from before it, read again */
+    for (size_t i = 0; i < c->ban_count && !known; i++)
+        known = c->ban[i].sequence == sequence;
+    if (known) {
+        ban_fini(c, &b);
+        return;
     }
     if (sequence > c->ban_sequence)
         c->ban_sequence = sequence;
+    if (c->ban_count < TIER__BAN_MAX) {
+        c->ban[c->ban_count++] = b;
+        return;
+    }
+    while (c->ban_count) {
+        if (c->ban[--c->ban_count].sequence > c->ban_floor)
+            c->ban_floor = c->ban[c->ban_count].sequence;
+        ban_fini(c, &c->ban[c->ban_count]);
+    }
+    if (sequence > c->ban_floor)
+        c->ban_floor = sequence;
+    ban_fini(c, &b);
 }
 
 void tier__bans_free(tier_cache *c)

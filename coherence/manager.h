@@ -334,6 +334,7 @@ struct tier_cache {
     struct tier__ban ban[TIER__BAN_MAX];
     size_t ban_count;
     uint64_t ban_sequence; /* of the newest ban */
+    uint64_t ban_floor;    /* everything born before it is banned; older rows of the log say no more */
     uint64_t event;        /* sequence of the newest event in this process */
     void (*pattern_free)(struct tier__base *b, void *pattern);
     bool (*pattern_match)(void *pattern, const char *text, size_t size);
