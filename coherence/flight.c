@@ -53,7 +53,7 @@ static bool waits_for_us(tier_session *s, tier_session *other, bool *across)
     return circle;
 }
 
-static void wait_slice(tier_session *s, tier_session *other, bool across)
+static void wait_slice(tier_session *s, tier_session *other, tier__node *on, bool across)
 {
     tier_cache *c = s->cache;
     struct timespec until;
@@ -62,11 +62,27 @@ static void wait_slice(tier_session *s, tier_session *other, bool across)
     until.tv_sec += until.tv_nsec / 1000000000;
     until.tv_nsec %= 1000000000;
     s->waits_for = other;
+    s->waits_on = on;
     s->waits_across = across;
     c->flight_waiters++;
     pthread_cond_timedwait(&c->flight_done, &c->flight, &until);
     c->flight_waiters--;
     s->waits_for = NULL;
+}
+
+/* s has done with n: who waits for that waits no more, though he still sleeps. Were it left to him, s could
+ * ask for something of his before he wakes, and take his old wait for the other half of a circle. */
+static void wake(tier_session *s, const tier__node *n, bool across)
+{
+    tier_cache *c = s->cache;
+    if (!c->flight_waiters)
+        return;
+    pthread_mutex_lock(&c->world_lock);
+    for (tier_session *t = c->sessions; t; t = t->next)
+        if (t->waits_for == s && t->waits_on == n && t->waits_across == across)
+            t->waits_for = NULL;
+    pthread_mutex_unlock(&c->world_lock);
+    pthread_cond_broadcast(&c->flight_done);
 }
 
 int tier__enter(tier_session *s, tier__node *n)
@@ -99,7 +115,7 @@ int tier__enter(tier_session *s, tier__node *n)
         else if (waits_for_us(s, active, &across))
             rc = across ? TIER__BYPASS : TIER_ECYCLE;
         else if ((rc = tier_cancelled(s)) == 0) {
-            wait_slice(s, active, false);
+            wait_slice(s, active, n, false);
             waited = true;
             continue;
         }
@@ -120,8 +136,7 @@ void tier__leave(tier_session *s, tier__node *n)
     slot->active = NULL;
     pthread_mutex_unlock(&s->view->lock);
     s->depth--;
-    if (c->flight_waiters)
-        pthread_cond_broadcast(&c->flight_done);
+    wake(s, n, false);
     pthread_mutex_unlock(&c->flight);
 }
 
@@ -132,7 +147,7 @@ bool tier__build_enter(tier_session *s, tier__node *n)
     pthread_mutex_lock(&c->flight);
     while (n->building && n->building != s && n->building->view != s->view &&
            !waits_for_us(s, n->building, &across) && !tier_cancelled(s)) {
-        wait_slice(s, n->building, true);
+        wait_slice(s, n->building, n, true);
         waited = true;
     }
     if (!waited && !n->building)
@@ -149,7 +164,6 @@ void tier__build_leave(tier_session *s, tier__node *n)
     pthread_mutex_lock(&c->flight);
     if (n->building == s)
         n->building = NULL;
-    if (c->flight_waiters)
-        pthread_cond_broadcast(&c->flight_done);
+    wake(s, n, true);
     pthread_mutex_unlock(&c->flight);
 }
