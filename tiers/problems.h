@@ -66,8 +66,62 @@
     X(STORE_UNCLEAN, "store-unclean", NOTICE, "the store was not closed by the last program that used it",   \
       "nothing: the next program to open it checks it first")
 
+/* Above the store: what records say of each other (coherence/check*.c). */
+#define TIER__PROBLEMS_COHERENCE(X)                                                                          \
+    X(META_NEXT_ID, "meta-next-id", DAMAGE, "the counter of interned ids is lost or not above every id",     \
+      "sets the counter above every id")                                                                     \
+    X(META_SEQUENCE, "meta-sequence", DAMAGE,                                                                \
+      "the counter of invalidations is lost or behind: a later invalidation could miss results",             \
+      "sets the counter to the newest sequence that is in use")                                              \
+    X(LOG_RECORD, "log-record", DAMAGE, "a remembered invalidation cannot be read",                          \
+      "invalidates everything up to it, as what it meant is not known")                                      \
+    X(LOG_GAP, "log-gap", DAMAGE, "a remembered invalidation is missing",                                    \
+      "invalidates everything up to it, as what it meant is not known")                                      \
+    X(WORKSPACE_RECORD, "workspace-record", DAMAGE, "a workspace's record cannot be read",                   \
+      "deletes the record")                                                                                  \
+    X(STAT_RECORD, "stat-record", DAMAGE, "a file's stat identity cannot be read",                           \
+      "deletes it: the file is read again")                                                                  \
+    X(STAT_WORKSPACE, "stat-workspace", DAMAGE, "a stat identity of a workspace that is not known",          \
+      "deletes it: the file is read again")                                                                  \
+    X(STAT_STALE, "stale-stat-identity", DAMAGE,                                                             \
+      "a file's bytes changed and its time stamps did not, as a write through a shared mapping does: "       \
+      "results made from the old bytes pass for fresh ones",                                                 \
+      "forgets the stat identity and the workspace's lists of leaves: the file is read again")               \
+    X(NAME_RECORD, "name-record", DAMAGE, "a dependency's name cannot be read",                              \
+      "deletes it and the variants that refer to it")                                                        \
+    X(NAME_UNLISTED, "name-unlisted", DAMAGE, "a dependency's name is not in the table of ids",              \
+      "enters it there")                                                                                     \
+    X(NAME_TWICE, "name-twice", DAMAGE, "a dependency's name has two ids",                                   \
+      "deletes the one that is not in the table of ids, and the variants that refer to it")                  \
+    X(ID_DANGLING, "id-dangling", DAMAGE, "an interned id leads to no name, or to another one",              \
+      "deletes the row; the name is entered anew where there is one")                                        \
+    X(VARIANT_RECORD, "variant-record", DAMAGE, "what is remembered of a request cannot be read",            \
+      "deletes it: the request is computed again")                                                           \
+    X(VARIANT_IDENTITY, "variant-identity", DAMAGE, "a request is remembered under another one's identity",  \
+      "deletes it: the request is computed again")                                                           \
+    X(VARIANT_EDGE, "variant-edge", DAMAGE, "a variant depends on a name or value that is not there",        \
+      "deletes the variant: it could only be a miss")                                                        \
+    X(VARIANT_SUM, "variant-sum", DAMAGE, "a variant's dependencies are others than it was stored with",     \
+      "deletes the variant: it could only be a miss")                                                        \
+    X(BLOB_RECORD, "blob-record", DAMAGE, "a value is too short to hold its hash",                           \
+      "deletes the value; dependencies and value hash stay")                                                 \
+    X(BLOB_HASH, "blob-hash", DAMAGE, "a value is another one than its variant says",                        \
+      "deletes the value; dependencies and value hash stay")                                                 \
+    X(CLOSURE_RECORD, "closure-record", DAMAGE, "what lies below a result cannot be read",                   \
+      "deletes it: the result is verified step by step")                                                     \
+    X(VARIANT_AGED, "variant-aged", NOTICE, "a variant depends on a value that is no longer kept",           \
+      "nothing: it is a miss, and newer ones take its place")                                                \
+    X(VARIANT_HUSK, "variant-husk", NOTICE, "a variant's value is gone; its hash and dependencies are kept", \
+      "nothing: the value is computed again when it is asked for")                                           \
+    X(BLOB_ORPHAN, "blob-orphan", NOTICE, "a value that no variant refers to", "nothing: prune deletes it")  \
+    X(CLOSURE_IDLE, "closure-idle", NOTICE,                                                                  \
+      "what lies below a variant that is not kept, or that nobody reads any more",                           \
+      "nothing: prune deletes it")
+
 /* Later rooms append their own list here. */
-#define TIER__PROBLEMS(X) TIER__PROBLEMS_STORE(X)
+#define TIER__PROBLEMS(X)   \
+    TIER__PROBLEMS_STORE(X) \
+    TIER__PROBLEMS_COHERENCE(X)
 
 enum tier__severity { TIER__DAMAGE, TIER__NOTICE };
 struct tier__problem {

@@ -1,0 +1,133 @@
+/* explain_path.c - tier_explain_path: everything that is remembered about a path, in one pass over the
+ * records, without the types that made it. */
+#include "coherence/admin_tell.h"
+
+enum { DEPENDENTS_SHOWN = 40 };
+
+struct explain {
+    struct tier__tell t;
+    const char *path;
+    uint64_t requests, dependents;
+    struct tier__buf below; /* what depends on it, told after */
+};
+
+/* Names that stand for the path: its content, kind, ... and results of requests for it. */
+static size_t mark_names(struct explain *x)
+{
+    struct tier__name_record n;
+    size_t marked = 0;
+    for (size_t i = 0; i < x->t.names.count; i++) {
+        struct tier__name_entry *e = &x->t.names.entry[i];
+        if (!tier__get_name(x->t.names.raw.data + e->at, e->size, &n))
+            continue;
+        e->marked = (n.has_path && strcmp(n.path, x->path) == 0) ||
+                    (n.kind == TIER__K_RESULT && n.has_request && n.request.has_path &&
+                     strcmp(n.request.path, x->path) == 0);
+        marked += e->marked;
+    }
+    return marked;
+}
+
+static const struct tier__name_entry *marked_edge(struct explain *x, const struct tier__variant_record *d)
+{
+    struct tier__reader r = tier__reader_of(d->edges, (size_t)d->edge_count * 8);
+    for (uint32_t e = 0; e < d->edge_count; e++) {
+        const struct tier__name_entry *n = tier__names_find(&x->t.names, tier__read_u32(&r));
+        tier__read_u32(&r);
+        if (n && n->marked)
+            return n;
+    }
+    return NULL;
+}
+
+static void add_dependent(struct explain *x, const struct tier__request_record *q,
+                          const struct tier__name_entry *via)
+{
+    struct tier__name_record n;
+    struct tier__buf *b = &x->below, label, name;
+    x->dependents++;
+    if (!x->t.json && x->dependents > DEPENDENTS_SHOWN)
+        return;
+    tier__buf_init(&label, x->t.a->base);
+    tier__buf_init(&name, x->t.a->base);
+    tier__request_text(&q->request, q->type, &label);
+    if (tier__get_name(x->t.names.raw.data + via->at, via->size, &n))
+        tier__name_text(&n, &name);
+    if (x->t.json) {
+        tier__buf_printf(b, "%s{\"request\":", x->dependents > 1 ? "," : "");
+        tier__json_string(b, label.data, label.size);
+        tier__buf_printf(b, ",\"app\":");
+        tier__json_text(b, q->app);
+        tier__buf_printf(b, ",\"through\":\"%s\"}", tier__kind_name(n.kind));
+    } else {
+        tier__buf_printf(b, "  ");
+        tier__buf_put(b, label.data, label.size);
+        tier__buf_printf(b, " of %s, through its %s\n", q->app, tier__kind_name(n.kind));
+    }
+    tier__buf_fini(&label);
+    tier__buf_fini(&name);
+}
+
+static int look_at(void *user, const void *key, size_t key_size, const void *data, size_t size)
+{
+    struct explain *x = user;
+    struct tier__request_record q;
+    struct tier__variant_record d;
+    struct tier__reader r = tier__reader_of(data, size);
+    if (key_size != sizeof(tier_digest) || !tier__get_node(&r, &q))
+        return 0;
+    if (q.request.has_path && strcmp(q.request.path, x->path) == 0) {
+        tier__buf_printf(&x->t.out, "%s", x->requests++ ? x->t.json ? "," : "\n" : "");
+        tier__tell_request(&x->t, key, data, size);
+    }
+    if (tier__read_u8(&r) && tier__get_variant(&r, &d)) {
+        const struct tier__name_entry *via = marked_edge(x, &d);
+        if (via)
+            add_dependent(x, &q, via);
+    }
+    return x->t.out.failed || x->below.failed ? TIER_ENOMEM : 0;
+}
+
+static void tell_dependents(struct explain *x)
+{
+    struct tier__buf *out = &x->t.out;
+    if (x->t.json) {
+        tier__buf_printf(out, "],\"dependents\":[");
+        tier__buf_put(out, x->below.data ? (char *)x->below.data : "", x->below.size);
+        tier__buf_printf(out, "]}\n");
+        return;
+    }
+    tier__buf_printf(out, "%s%s depend%s on %s%s\n", x->requests ? "\n" : "",
+                     x->dependents ? "these" : "nothing", x->dependents ? "" : "s", *x->path ? x->path : ".",
+                     x->dependents ? ":" : "");
+    tier__buf_put(out, x->below.data ? (char *)x->below.data : "", x->below.size);
+    if (x->dependents > DEPENDENTS_SHOWN)
+        tier__buf_printf(out, "  and %llu more\n", (unsigned long long)(x->dependents - DEPENDENTS_SHOWN));
+}
+
+int tier_explain_path(tier_admin *a, const char *path, const char *format, tier_sink *sink, void *user)
+{
+    if (!a || a->magic != TIER__ADMIN_MAGIC || !path || !sink)
+        return TIER_EINVAL;
+    struct explain x = {.path = path};
+    int rc = tier__tell_begin(&x.t, a, format);
+    tier__buf_init(&x.below, a->base);
+    if (!rc)
+        rc = tier_begin(a->cache, NULL, &x.t.now);
+    if (!rc && x.t.json) {
+        tier__buf_printf(&x.t.out, "{\"schema\":1,\"path\":");
+        tier__json_text(&x.t.out, path);
+        tier__buf_printf(&x.t.out, ",\"requests\":[");
+    }
+    size_t marked = rc ? 0 : mark_names(&x);
+    if (!rc)
+        rc = tier__store_each(a->store, TIER__VARIANT, look_at, &x);
+    if (!rc && !x.requests && !marked)
+        rc = tier__admin_fail(a, TIER_EABSENT, "nothing is remembered of %s", *path ? path : ".");
+    if (!rc)
+        tell_dependents(&x);
+    if (x.below.failed && !rc)
+        rc = TIER_ENOMEM;
+    tier__buf_fini(&x.below);
+    return tier__tell_end(&x.t, rc, sink, user);
+}

@@ -1,0 +1,158 @@
+/* tierkit_admin.h - looking after a cache directory: check, repair, inspect, explain, prune, statistics,
+ * profiles. What tools need and embedders do not; the rules of tierkit.h hold here too (RETURNS, ABI, structs
+ * marked *).
+ *
+ * STORE     Functions open the store for the length of a call and read short snapshots, so they may run while
+ *           other programs read and write it. What looks wrong is looked at once more in one snapshot before
+ *           it is told, and in the transaction that repairs it before it is changed.
+ * TOUCHES   Nothing outside of the cache directory is ever written. tier_check, tier_inspect,
+ *           tier_explain_path and tier_store_figures write nothing at all.
+ * THREADS   A tier_admin belongs to one thread at a time. Callbacks run on the caller's thread, with no
+ *           snapshot or transaction held.
+ * ERRORS    TIER_EABSENT: no such directory, or it holds no store; TIER_EACCESS; TIER_EKIND: no cache
+ *           directory (a link, a file, others' property); TIER_EBUSY: others hold the store's locks for
+ *           longer than is waited for; TIER_EDAMAGE: the store is damaged as a whole: repair first;
+ *           TIER_ECANCELED: progress asked for it; TIER_EIO; TIER_ENOMEM. tier_admin_detail has a sentence.
+ */
+#ifndef TIERKIT_ADMIN_H
+#define TIERKIT_ADMIN_H
+#include <tierkit.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct tier_admin tier_admin; /* a cache directory and a root, looked at from outside */
+
+typedef struct tier_admin_options { /* * ; strings are copied */
+    size_t struct_size;
+    const char *dir;     /* as in tier_options */
+    const char *root;    /* relative paths are below it; NULL: the working directory */
+    const char *profile; /* as in tier_options */
+    const char *const *settings;
+    size_t setting_count;
+    void *user; /* handed to log, realloc and progress */
+    void (*log)(void *user, int level, const char *line);
+    void *(*realloc)(void *user, void *old, size_t size);
+    /* Every few thousand records: what is being done (static), how many are done, and of how many where that
+     * is known (else 0). Non-zero ends the call with TIER_ECANCELED, the store being as it was or as the last
+     * commit left it. NULL: none. */
+    int (*progress)(void *user, const char *what, uint64_t done, uint64_t total);
+} tier_admin_options;
+
+/* Resolves the profile and the directory; touches no store. Unlike tier_open it is strict: trouble in a
+ * tierkit.ini or in the environment is TIER_EINVAL, and why gets a sentence with its place. */
+int tier_admin_open(const tier_admin_options *o, tier_admin **a, char *why, size_t why_size);
+void tier_admin_close(tier_admin **a);              /* sets *a to NULL; NULL is fine */
+const char *tier_admin_dir(const tier_admin *a);    /* the cache directory; "": the profile keeps none */
+const char *tier_admin_detail(const tier_admin *a); /* of the last error; "": none. Until the next call */
+/* Command line path -> key path, as tier_path_in. */
+int tier_admin_path(const tier_admin *a, const char *os_path, char *buf, size_t size);
+
+/* ---- check and repair -----------------------------------------------------------------------------------
+ */
+enum {
+    TIER_DAMAGE = 1, /* stored data is wrong: never served, and repair changes something */
+    TIER_NOTICE      /* worth knowing: repair does nothing, and a check stays clean */
+};
+typedef struct tier_problem { /* * ; strings until the callback returns, what and repair are static */
+    size_t struct_size;
+    uint32_t severity;
+    uint32_t repaired;  /* 1: it is gone now */
+    const char *code;   /* stable: "variant-edge" */
+    const char *what;   /* what it is: a clause */
+    const char *repair; /* what repair does about it: a clause */
+    const char *where;  /* the record, for a person; "" where it is the store as a whole */
+    const char *detail; /* of this one: "" where there is no more to say */
+} tier_problem;
+
+enum {
+    TIER_CHECK_DATA = 1,   /* also expand every value and compare it with its hash; repair always does */
+    TIER_CHECK_SOURCES = 2 /* also compare remembered stat identities with the files themselves */
+};
+typedef struct tier_check_options { /* * */
+    size_t struct_size;
+    uint32_t flags;
+    int64_t time_limit_ms; /* stops there, complete is 0 then; 0: none. The walk over the pages is not cut */
+    void *user;
+    void (*found)(void *user, const tier_problem *p); /* NULL: only count */
+} tier_check_options;
+
+typedef struct tier_check_report { /* * */
+    size_t struct_size;
+    uint64_t records, files; /* looked at; files: with TIER_CHECK_SOURCES */
+    uint64_t damage, notices;
+    uint64_t repaired, left; /* of damage */
+    uint32_t complete;       /* 0: the time limit came first */
+    uint32_t anew;           /* 1: the store was moved aside and a new one begun */
+} tier_check_report;
+
+/* 0: it ran, and the report says what it found. o may be NULL. A directory without a store is clean. */
+int tier_check(tier_admin *a, const tier_check_options *o, tier_check_report *report);
+/* Checks, and deletes, downgrades or rebuilds what is damaged, dependents first, until nothing is found. */
+int tier_repair(tier_admin *a, const tier_check_options *o, tier_check_report *report);
+/* Every problem that there is a code for, in table order; where and detail are "". */
+void tier_problem_list(void (*each)(void *user, const tier_problem *p), void *user);
+
+/* ---- looking inside -------------------------------------------------------------------------------------
+ */
+/* The record of key: 64 hex digits (identity, content key, name or workspace digest), or the short form
+ * tree:9f86d081_2c26b46b68ffc68f (tier; 8 digits of the path's digest, 16 of the content's or of the content
+ * key). format: text, json. TIER_EINVAL: no such form of key; TIER_EABSENT: no such record. */
+int tier_inspect(tier_admin *a, const char *key, const char *format, tier_sink *sink, void *user);
+/* Every remembered request with that key path: its newest variant with dependencies, values and cause, and
+ * what depends on it. One pass over the records. format: text, json. TIER_EABSENT: none. */
+int tier_explain_path(tier_admin *a, const char *path, const char *format, tier_sink *sink, void *user);
+
+typedef struct tier_figure { /* * ; strings until the callback returns */
+    size_t struct_size;
+    const char *group; /* "table", "type", "disk" */
+    const char *name;  /* of the table or type; "file", "limit" */
+    const char *app;   /* of a type; else "" */
+    uint64_t records;  /* of a type: requests */
+    uint64_t variants, husks, failures;
+    uint64_t bytes;   /* before compression; of group disk: of the file */
+    uint64_t cost_us; /* of a type: what computing its newest variants took */
+} tier_figure;
+int tier_store_figures(tier_admin *a, void (*each)(void *user, const tier_figure *f), void *user);
+
+/* ---- prune ----------------------------------------------------------------------------------------------
+ */
+typedef struct tier_prune_options { /* * */
+    size_t struct_size;
+    uint32_t dry_run;      /* 1: only count */
+    uint32_t has_age;      /* older_than_ms counts */
+    uint64_t max_bytes;    /* oldest results go until values, before compression, are no more; 0: no limit */
+    int64_t older_than_ms; /* results made longer ago go */
+} tier_prune_options;
+typedef struct tier_prune_report { /* * */
+    size_t struct_size;
+    uint64_t variants, requests, values, leaf_lists; /* that went */
+    uint64_t bytes;                                  /* of values that went, before compression */
+    uint64_t left_bytes;                             /* of values that stay */
+    uint64_t file_bytes; /* in use in the data file afterwards; freed pages are used again, the file does not
+                            shrink */
+} tier_prune_report;
+/* Also drops values and lists of leaves that no result refers to. The newest variant of a request goes last.
+ */
+int tier_prune(tier_admin *a, const tier_prune_options *o, tier_prune_report *report);
+
+/* ---- profiles -------------------------------------------------------------------------------------------
+ */
+enum { TIER_PROFILES = 3 };   /* dev, ci, production */
+typedef struct tier_setting { /* * ; strings until the callback returns */
+    size_t struct_size;
+    const char *name, *help, *expects; /* expects: "a size from 0 to 1024 GiB" */
+    const char *defaults[TIER_PROFILES];
+    const char *value;  /* here and now */
+    const char *origin; /* "default", "tierkit.ini:3", "environment", "argument" */
+} tier_setting;
+const char *tier_profile_name(uint32_t i); /* static; NULL from TIER_PROFILES on */
+/* The profile in force, where it was chosen, and every setting with its value and origin. */
+int tier_profile_show(tier_admin *a, const char **name, char *origin, size_t origin_size,
+                      void (*each)(void *user, const tier_setting *s), void *user);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

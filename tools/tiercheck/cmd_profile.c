@@ -1,0 +1,153 @@
+/* cmd_profile.c - profile list, show, diff. */
+#include "tools/tiercheck/tool.h"
+#include <string.h>
+
+struct showing {
+    tool *t;
+    const char *name; /* in force */
+    int from, to;     /* of a diff; -1: all three */
+    size_t told;
+};
+
+static const char *const summary[TIER_PROFILES] = {
+    "a developer's machine: much memory, relaxed sync, warming ahead",
+    "build servers: little memory, kept only where a directory is given, no watching",
+    "long-running services: durable, monitored"};
+
+static int list(tool *t, const char *name, const char *origin)
+{
+    bool json = t->value[OPT_JSON] != NULL;
+    if (json) {
+        out_text(t, "{\"schema\":1,\"command\":\"profile list\",\"origin\":");
+        out_json(t, origin);
+        out_text(t, ",\"profiles\":[");
+    }
+    for (uint32_t i = 0; i < TIER_PROFILES; i++) {
+        const char *p = tier_profile_name(i);
+        bool here = strcmp(p, name) == 0;
+        if (json)
+            out_printf(t, "%s{\"name\":\"%s\",\"in_force\":%s,\"what\":\"%s\"}", i ? "," : "", p,
+                       here ? "true" : "false", summary[i]);
+        else
+            out_printf(t, "%s %-10s  %s%s%s%s\n", here ? "*" : " ", p, summary[i], here ? " (in force: " : "",
+                       here ? origin : "", here ? ")" : "");
+    }
+    if (json)
+        out_text(t, "]}\n");
+    return CLEAN;
+}
+
+static void on_show(void *user, const tier_setting *s)
+{
+    struct showing *w = user;
+    tool *t = w->t;
+    if (!t->value[OPT_JSON]) {
+        out_printf(t, "%-22s %-12s %s\n", s->name, s->value, s->origin);
+        if (t->value[OPT_VERBOSE])
+            out_printf(t, "    %s; %s\n", s->help, s->expects);
+        return;
+    }
+    out_printf(t, "%s\n  {\"name\":\"%s\",\"value\":", w->told++ ? "," : "", s->name);
+    out_json(t, s->value);
+    out_text(t, ",\"origin\":");
+    out_json(t, s->origin);
+    out_text(t, ",\"help\":");
+    out_json(t, s->help);
+    out_text(t, ",\"expects\":");
+    out_json(t, s->expects);
+    out_text(t, "}");
+}
+
+static int show(tool *t, struct showing *w, const char *origin)
+{
+    if (t->value[OPT_JSON]) {
+        out_printf(t, "{\"schema\":1,\"command\":\"profile show\",\"profile\":\"%s\",\"origin\":", w->name);
+        out_json(t, origin);
+        out_text(t, ",\"cache\":");
+        out_json(t, tier_admin_dir(t->admin));
+        out_text(t, ",\"settings\":[");
+    } else {
+        out_printf(t, "%-22s %-12s %s\n%-22s %s\n", "profile", w->name, origin, "cache",
+                   tier_admin_dir(t->admin));
+    }
+    tier_profile_show(t->admin, NULL, NULL, 0, on_show, w);
+    if (t->value[OPT_JSON])
+        out_text(t, "]}\n");
+    return CLEAN;
+}
+
+static void on_diff(void *user, const tier_setting *s)
+{
+    struct showing *w = user;
+    tool *t = w->t;
+    bool same = true;
+    for (int i = 0; i < TIER_PROFILES; i++) {
+        if (w->from < 0)
+            same &= strcmp(s->defaults[i], s->defaults[0]) == 0;
+        else if (i == w->to)
+            same = strcmp(s->defaults[i], s->defaults[w->from]) == 0;
+    }
+    if (same)
+        return;
+    if (t->value[OPT_JSON])
+        out_printf(t, "%s\n  {\"name\":\"%s\"", w->told++ ? "," : "", s->name);
+    else
+        out_printf(t, "%-22s", s->name);
+    for (int k = 0; k < (w->from < 0 ? TIER_PROFILES : 2); k++) {
+        int i = w->from < 0 ? k : k ? w->to : w->from;
+        if (t->value[OPT_JSON])
+            out_printf(t, ",\"%s\":\"%s\"", tier_profile_name((uint32_t)i), s->defaults[i]);
+        else
+            out_printf(t, " %-12s", s->defaults[i]);
+    }
+    out_text(t, t->value[OPT_JSON] ? "}" : "\n");
+}
+
+static int profile_of(const char *word)
+{
+    for (uint32_t i = 0; i < TIER_PROFILES; i++)
+        if (strcmp(word, tier_profile_name(i)) == 0)
+            return (int)i;
+    return -1;
+}
+
+static int diff(tool *t, struct showing *w)
+{
+    int given = t->arg_count - 1;
+    w->from = given == 2 ? profile_of(t->args[1]) : given == 1 ? profile_of(w->name) : -1;
+    w->to = given ? profile_of(t->args[given]) : -1;
+    if (given > 2 || (given && (w->from < 0 || w->to < 0)))
+        return tool_usage("profile", "profile diff takes up to two of dev, ci and production");
+    if (t->value[OPT_JSON])
+        out_text(t, "{\"schema\":1,\"command\":\"profile diff\",\"differences\":[");
+    else if (given)
+        out_printf(t, "%-22s %-12s %s\n", "setting", tier_profile_name((uint32_t)w->from),
+                   tier_profile_name((uint32_t)w->to));
+    else
+        out_printf(t, "%-22s %-12s %-12s %s\n", "setting", tier_profile_name(0), tier_profile_name(1),
+                   tier_profile_name(2));
+    tier_profile_show(t->admin, NULL, NULL, 0, on_diff, w);
+    if (t->value[OPT_JSON])
+        out_text(t, "]}\n");
+    return CLEAN;
+}
+
+int run_profile(tool *t)
+{
+    static const char *const known[] = {"list", "show", "diff"};
+    struct showing w = {.t = t, .from = -1, .to = -1};
+    char origin[600];
+    const char *what = t->arg_count ? t->args[0] : "";
+    tier_profile_show(t->admin, &w.name, origin, sizeof origin, NULL, NULL);
+    if (strcmp(what, "diff") == 0)
+        return diff(t, &w);
+    if (t->arg_count > 1)
+        return tool_usage("profile", "profile %s takes no '%s'", what, t->args[1]);
+    if (strcmp(what, "list") == 0)
+        return list(t, w.name, origin);
+    if (strcmp(what, "show") == 0)
+        return show(t, &w, origin);
+    const char *near = *what ? tool_nearest(what, known, 3) : NULL;
+    return tool_usage("profile", "profile takes list, show or diff%s%s%s%s%s%s", *what ? ", not '" : "", what,
+                      *what ? "'" : "", near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+}
