@@ -21,6 +21,7 @@ struct tier__closure *tier__closure_new(tier_cache *c)
     struct tier__closure *k = tier__zalloc(&c->base, 1, sizeof *k);
     if (k) {
         atomic_init(&k->refs, 1);
+        tier__buf_init(&k->types, &c->base);
         tier__buf_init(&k->leaves, &c->base);
         tier__buf_init(&k->graph, &c->base);
     }
@@ -37,6 +38,7 @@ void tier__closure_unref(tier_cache *c, struct tier__closure *k)
 {
     if (!k || atomic_fetch_sub(&k->refs, 1) != 1)
         return;
+    tier__buf_fini(&k->types);
     tier__buf_fini(&k->leaves);
     tier__buf_fini(&k->graph);
     tier__free(&c->base, k->index);
@@ -207,13 +209,16 @@ static struct tier__closure *closure_load(tier_cache *c, const tier__node *n)
         const void *digest = tier__read_raw(&r, sizeof k->key.byte);
         k->bans = tier__read_u64(&r);
         k->expires_ms = (int64_t)tier__read_u64(&r);
+        size_t types;
+        const void *type = tier__read_bytes(&r, &types);
         if (!r.failed) {
             memcpy(k->key.byte, digest, sizeof k->key.byte);
+            tier__buf_put(&k->types, type, types);
             tier__buf_put(&k->leaves, r.at, (size_t)(r.end - r.at));
         }
     }
     tier__buf_fini(&b);
-    if (!k->leaves.size || k->leaves.failed) {
+    if (!k->leaves.size || k->leaves.failed || k->types.failed) {
         tier__closure_unref(c, k);
         return NULL;
     }
@@ -260,6 +265,30 @@ static bool view_takes(tier__view *v, struct tier__closure *k)
     return room;
 }
 
+/* ---- types: a changed version or config makes another type, and what used the old one must run again */
+bool tier__closure_type(struct tier__closure *k, const tier_digest *type)
+{
+    for (size_t at = 0; at < k->types.size; at += sizeof type->byte)
+        if (memcmp(k->types.data + at, type->byte, sizeof type->byte) == 0)
+            return true;
+    tier__buf_put(&k->types, type->byte, sizeof type->byte);
+    return !k->types.failed;
+}
+
+static bool types_defined(tier_cache *c, const struct tier__closure *k)
+{
+    bool all = true;
+    pthread_mutex_lock(&c->graph);
+    for (size_t at = 0; all && at + sizeof(tier_digest) <= k->types.size; at += sizeof(tier_digest)) {
+        const tier_type *t = c->types;
+        while (t && memcmp(t->identity.byte, k->types.data + at, sizeof(tier_digest)) != 0)
+            t = t->next;
+        all = t != NULL;
+    }
+    pthread_mutex_unlock(&c->graph);
+    return all;
+}
+
 bool tier__closure_try(tier_session *s, tier__node *n)
 {
     tier_cache *c = s->cache;
@@ -268,7 +297,8 @@ bool tier__closure_try(tier_session *s, tier__node *n)
         return false;
     struct tier__closure *k = closure_of(c, n);
     struct tier__variant *found = k ? variant_with(c, n, &k->key) : NULL;
-    bool usable = found && k->bans == v->bans && (!k->expires_ms || k->expires_ms > v->clock_ms);
+    bool usable = found && k->bans == v->bans && (!k->expires_ms || k->expires_ms > v->clock_ms) &&
+                  types_defined(c, k);
     bool holds = usable && generics_hold(s, k) && tier__closure_leaves(c, k, NULL);
     if (usable)
         tier__count(&c->base, holds ? TIER__CLOSURE_HIT : TIER__CLOSURE_MISS, 1);

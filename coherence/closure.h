@@ -5,7 +5,7 @@
 #define TIER_CLOSURE_H
 #include "coherence/record.h"
 
-enum { TIER__CLOSURE_FORMAT = 2, TIER__CLOSURE_KEY = TIER__WORKSPACE_KEY + 32 + 1 };
+enum { TIER__CLOSURE_FORMAT = 3, TIER__CLOSURE_KEY = TIER__WORKSPACE_KEY + 32 + 1 };
 
 struct tier__leaf_index {
     uint64_t hash;
@@ -28,6 +28,8 @@ struct tier__closure {
     tier_digest key; /* content key of the variant that it holds for */
     uint64_t bans;
     int64_t expires_ms;
+    struct tier__buf types; /* identities of the types below: an answer of a type that is not defined any
+                               more is none */
     struct tier__buf leaves;
     struct tier__buf graph; /* until it is on disk; guarded by graph */
     struct tier__leaf_index
@@ -36,6 +38,7 @@ struct tier__closure {
 };
 
 struct tier__closure *tier__closure_new(tier_cache *c);
+bool tier__closure_type(struct tier__closure *k, const tier_digest *type); /* adds it; false: no memory */
 struct tier__closure *tier__closure_ref(struct tier__closure *k);
 void tier__closure_key(const tier_cache *c, const tier__node *n, char part,
                        unsigned char key[TIER__CLOSURE_KEY]);

@@ -292,6 +292,18 @@ static bool edge_of_snapshot(struct tier__gather *g, const struct tier__snapshot
     return true;
 }
 
+/* Which of its closure's types the results of the snapshot are of is not known: all of them. */
+static bool types_of_snapshot(struct tier__gather *g, const struct tier__buf *types)
+{
+    tier_digest type;
+    bool ok = true;
+    for (size_t at = 0; ok && at + sizeof type.byte <= types->size; at += sizeof type.byte) {
+        memcpy(type.byte, types->data + at, sizeof type.byte);
+        ok = tier__closure_type(g->to, &type);
+    }
+    return ok;
+}
+
 static bool node_of_snapshot(struct tier__gather *g, uint32_t number, const struct tier__snapshot *t,
                              struct tier__snapshot_node *known)
 {
@@ -306,15 +318,17 @@ static bool node_of_snapshot(struct tier__gather *g, uint32_t number, const stru
     return true;
 }
 
-/* Not of this session alone (tier_once)? */
-static bool remembered(tier_cache *c, const struct tier__dep *d, const struct tier__variant *v)
+/* Not of this session alone (tier_once)? Then its type is noted. */
+static bool remembered(struct tier__gather *g, const struct tier__dep *d, const struct tier__variant *v)
 {
+    tier_cache *c = g->s->cache;
     bool found = false;
     pthread_mutex_lock(&c->graph);
     for (uint32_t i = 0; d->node && i < d->node->variant_count; i++)
         found |= d->node->variant[i] == v || tier__digest_equal(&d->node->variant[i]->key, &v->key);
+    bool noted = found && d->node->type && tier__closure_type(g->to, &d->node->type->identity);
     pthread_mutex_unlock(&c->graph);
-    return found;
+    return noted;
 }
 
 static bool expand(struct tier__gather *g, uint32_t dep)
@@ -330,7 +344,7 @@ static bool expand(struct tier__gather *g, uint32_t dep)
     struct tier__slot *slot = tier__chunks_at(&v->slots, dep);
     struct tier__variant *bound = slot ? slot->variant : NULL;
     pthread_mutex_unlock(&v->lock);
-    if (bound && !remembered(c, d, bound))
+    if (bound && !remembered(g, d, bound))
         return false;
     if (v->snapshot && tier__snapshot_clean(v->snapshot, &n->identity, &known) != UINT32_MAX)
         return node_of_snapshot(g, number, v->snapshot, &known);
@@ -342,8 +356,10 @@ bool tier__gather(struct tier__gather *g, tier__node *n)
     bool ok = push(g, n->dep);
     while (ok && g->stack.count)
         ok = expand(g, ((uint32_t *)g->stack.data)[--g->stack.count]);
-    if (ok && g->s->view->snapshot) { /* what was not touched expires when it was to */
-        int64_t e = g->s->view->snapshot->closure->expires_ms;
+    if (ok && g->s->view->snapshot) { /* what was not touched expires when it was to, and is of those types */
+        const struct tier__closure *k = g->s->view->snapshot->closure;
+        int64_t e = k->expires_ms;
+        ok = types_of_snapshot(g, &k->types);
         if (e && (!g->expires_ms || e < g->expires_ms))
             g->expires_ms = e;
     }

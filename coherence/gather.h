@@ -34,6 +34,7 @@ struct tier__leaf_place {     /* of a leaf in the snapshot's closure */
 };
 struct tier__gather {
     tier_session *s;
+    struct tier__closure *to;
     struct tier__leaf_place *known;      /* of the snapshot's closure; made when the first is asked for */
     struct tier__places of_path, of_dep; /* leaf of a path; dependency or result of a dependency id */
     struct tier__list leaves, deps, nodes, anchors, edges, stack;

@@ -152,8 +152,8 @@ void tier__closure_make(tier_session *s, tier__node *n)
     struct tier__variant *v = tier__bound(s, n);
     if (!v || (s->view->world && s->view->world->overlay_count) || (!s->view->snapshot && !worth(s, v)))
         return;
-    struct tier__gather g = {.s = s};
     struct tier__closure *k = tier__closure_new(c);
+    struct tier__gather g = {.s = s, .to = k};
     if (k && tier__gather(&g, n)) {
         k->key = v->key;
         k->bans = s->view->bans;
@@ -208,6 +208,7 @@ int tier__closures_write(tier_cache *c, tier__write *w)
         tier__buf_put(&b, k->key.byte, sizeof k->key.byte);
         tier__buf_u64(&b, k->bans);
         tier__buf_u64(&b, (uint64_t)k->expires_ms);
+        tier__buf_bytes(&b, k->types.data ? (char *)k->types.data : "", k->types.size);
         tier__buf_put(&b, k->leaves.data, k->leaves.size);
         tier__closure_key(c, n, 'l', key);
         rc = b.failed ? TIER_ENOMEM : tier__write_put(w, TIER__CLOSURE, key, sizeof key, b.data, b.size, 0);
