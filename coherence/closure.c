@@ -47,8 +47,7 @@ void tier__closure_unref(tier_cache *c, struct tier__closure *k)
 
 void tier__closures_free(tier__view *v)
 {
-    for (uint32_t i = 0; i < v->closure_count; i++)
-        tier__closure_unref(v->cache, v->closures[i]);
+    tier__closure_unref(v->cache, v->closure);
     tier__snapshot_free(v->cache, v->snapshot);
 }
 
@@ -255,14 +254,17 @@ static struct tier__variant *variant_with(tier_cache *c, tier__node *n, const ti
     return found;
 }
 
-static bool view_takes(tier__view *v, struct tier__closure *k)
+/* A closure says how everything below is at one moment, so only a view that has not looked at anything yet,
+ * alone, can stand on one: what it looked at before might be another version (I9). */
+static bool view_is_fresh(tier_session *s)
 {
+    tier__view *v = s->view;
+    if (s->parent || atomic_load(&s->forks) || (v->world && v->world->overlay_count))
+        return false;
     pthread_mutex_lock(&v->lock);
-    bool room = v->closure_count < TIER__VIEW_CLOSURES;
-    if (room)
-        v->closures[v->closure_count++] = tier__closure_ref(k);
+    bool fresh = !v->looked && !v->closure && !v->snapshot;
     pthread_mutex_unlock(&v->lock);
-    return room;
+    return fresh;
 }
 
 /* ---- types: a changed version or config makes another type, and what used the old one must run again */
@@ -293,7 +295,7 @@ bool tier__closure_try(tier_session *s, tier__node *n)
 {
     tier_cache *c = s->cache;
     tier__view *v = s->view;
-    if (v->closure_count == TIER__VIEW_CLOSURES || (v->world && v->world->overlay_count))
+    if (!view_is_fresh(s))
         return false;
     struct tier__closure *k = closure_of(c, n);
     struct tier__variant *found = k ? variant_with(c, n, &k->key) : NULL;
@@ -303,8 +305,10 @@ bool tier__closure_try(tier_session *s, tier__node *n)
     if (usable)
         tier__count(&c->base, holds ? TIER__CLOSURE_HIT : TIER__CLOSURE_MISS, 1);
     if (holds)
-        holds = view_takes(v, k) && tier__bind(s, n, found, NULL, TIER_VERIFIED) == 0;
-    else if (usable && tier__snapshot_take(s, n, k))
+        v->closure = tier__closure_ref(k);
+    else if (usable && !v->looked)
+        holds = tier__snapshot_take(s, n, k);
+    if (holds)
         holds = tier__bind(s, n, found, NULL, TIER_VERIFIED) == 0;
     tier__variant_unref(c, found);
     tier__closure_unref(c, k);
@@ -415,24 +419,48 @@ static bool leaf_of(tier_cache *c, struct tier__closure *k, const unsigned char 
 bool tier__closure_look(tier__view *v, const struct tier__path *p, struct tier__look *out)
 {
     tier_cache *c = v->cache;
-    pthread_mutex_lock(&v->lock);
-    uint32_t count = v->closure_count;
-    struct tier__snapshot *t = v->snapshot;
-    pthread_mutex_unlock(&v->lock);
-    if (!count && !t)
-        return false;
+    struct tier__closure *k = v->closure ? v->closure : v->snapshot ? v->snapshot->closure : NULL;
     struct tier__buf dir;
+    if (!k)
+        return false;
     tier__buf_init(&dir, &c->base);
     const char *name = tier__closure_split(p, &dir);
-    bool found = false;
-    for (uint32_t i = 0; i < count && !found && !dir.failed; i++)
-        found = leaf_of(c, v->closures[i], NULL, p, (char *)dir.data, name, out);
-    if (!found && t && !dir.failed)
-        found = leaf_of(c, t->closure, t->failed, p, (char *)dir.data, name, out);
+    bool found =
+        !dir.failed && leaf_of(c, k, v->closure ? NULL : v->snapshot->failed, p, (char *)dir.data, name, out);
     tier__buf_fini(&dir);
     if (!found)
         memset(&out->id, 0, sizeof out->id);
+    out->inherited = found;
     return found;
+}
+
+/* p is no leaf, but it may have been an absence: then the nearest directory above it that is a leaf did not
+ * hold it, and has changed since if it does now. */
+bool tier__closure_agrees(tier__view *v, struct tier__path *p)
+{
+    tier_cache *c = v->cache;
+    struct tier__closure *k = v->closure ? v->closure : v->snapshot ? v->snapshot->closure : NULL;
+    struct tier__look was;
+    struct tier__statid is;
+    struct tier__buf dir;
+    bool agrees = true;
+    char kind;
+    int rc;
+    if (!k)
+        return true;
+    tier__buf_init(&dir, &c->base);
+    while (p && *p->rel && strcmp(p->rel, "/") != 0) {
+        tier__closure_split(p, &dir);
+        p = dir.failed ? NULL : tier__path_of(c, (char *)dir.data, &rc);
+        uint32_t ordinal = p ? tier__closure_find(c, k, p->key, "", &was) : UINT32_MAX;
+        if (ordinal == UINT32_MAX)
+            continue;
+        if (v->closure || !tier__bit(v->snapshot->failed, ordinal))
+            agrees = tier__path_stat(c, p, false, &is, &kind) == 0 && tier__statid_equal(&was.id, &is);
+        break;
+    }
+    tier__buf_fini(&dir);
+    return agrees;
 }
 
 /* An absence is anchored in the directory that does not hold it: that is looked at first, and when this look

@@ -104,9 +104,16 @@ static bool anchor_path(struct tier__gather *g, struct tier__gather_dep *d, stru
     int rc;
     tier__buf_init(&dir, &g->s->cache->base);
     while (ok && p) {
+        struct tier__statid id;
+        char kind;
         ok = frozen_look(g, p, &look) && (look.rc == 0 || look.rc == TIER_EABSENT);
         if (!ok || look.rc == 0)
             break;
+        if (tier__path_stat(g->s->cache, p, true, &id, &kind) == 0) {
+            tier__buf_fini(&dir); /* a link that leads nowhere: what it wants may come anywhere; observed anew
+                                     each time */
+            return true;
+        }
         if (*p->rel == 0 || strcmp(p->rel, "/") == 0) {
             ok = false;
             break;

@@ -28,7 +28,6 @@ enum {
     TIER__BAN_MAX = 64,     /* live bans; the next one bans everything older */
     TIER__TEXT_MAX = 4096,  /* of a remembered failure's text */
     TIER__SMALL_BLOB = 512, /* lives in the variant: half of a real analyzer's results, one put less each */
-    TIER__VIEW_CLOSURES = 4,
     TIER__CLOSURE_MIN = 64, /* results below a request that make a list of its leaves worth its writing */
     TIER__CHUNK = 4096      /* of the arrays by id */
 };
@@ -173,6 +172,7 @@ struct tier__look { /* the first look at a path, frozen (I9) */
     int rc;         /* of the stat */
     char kind;      /* f d o; 0 when absent */
     bool looked, has_content, has_entries;
+    bool inherited; /* from the closure that the view stands on: no other version may take its place */
     int content_rc, entries_rc;
     struct tier__statid id;
     int64_t observed_at;
@@ -201,11 +201,11 @@ typedef struct tier__view {
     uint64_t bans, event;             /* sequences at begin */
     struct tier__world *world;        /* overlays and inputs as they were; referenced */
     struct tier__chunks looks, slots; /* struct tier__look by path id, struct tier__slot by dependency id */
+    bool looked;                      /* a path was looked at one by one */
     struct tier__closure
-        *closures[TIER__VIEW_CLOSURES]; /* verified wholesale: their leaves are this view's looks */
-    struct tier__snapshot *snapshot;    /* of one that did not hold: what of it does; set once */
-    uint32_t closure_count;
-    atomic_bool changed; /* an input was seen to change under way */
+        *closure; /* verified wholesale at the view's begin: its leaves are this view's looks */
+    struct tier__snapshot *snapshot; /* of one that did not hold: what of it does */
+    atomic_bool changed;             /* an input was seen to change under way */
 } tier__view;
 
 /* ---- who is computing */
@@ -503,6 +503,8 @@ bool tier__closure_clean(tier_session *s, tier__node *n);
 bool tier__closure_value(tier__view *v, const struct tier__dep *result, tier_digest *hash);
 bool tier__closure_look(tier__view *v, const struct tier__path *p, struct tier__look *out);
 void tier__closures_free(tier__view *v);
+/* Is what a fresh look at p found in keeping with the closure that the view stands on? */
+bool tier__closure_agrees(tier__view *v, struct tier__path *p);
 void tier__closure_unref(tier_cache *c, struct tier__closure *k);
 bool tier__closures_wait(tier_cache *c); /* for the disk */
 int tier__closures_write(tier_cache *c, tier__write *w);

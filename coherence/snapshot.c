@@ -267,24 +267,10 @@ static struct tier__snapshot *snapshot_new(tier_cache *c, struct tier__closure *
     return t;
 }
 
-/* What holds goes to the view, once; the loser of a race is dropped. */
-static void view_takes(tier_session *s, struct tier__snapshot *t)
-{
-    tier__view *v = s->view;
-    pthread_mutex_lock(&v->lock);
-    struct tier__snapshot *loser = v->snapshot ? t : NULL;
-    if (!v->snapshot)
-        v->snapshot = t;
-    pthread_mutex_unlock(&v->lock);
-    tier__snapshot_free(s->cache, loser);
-}
-
 bool tier__snapshot_take(tier_session *s, tier__node *n, struct tier__closure *k)
 {
     tier_cache *c = s->cache;
     struct tier__base *b = &c->base;
-    if (s->view->snapshot)
-        return false;
     struct tier__snapshot *t = snapshot_new(c, k);
     if (!t)
         return false;
@@ -304,7 +290,7 @@ bool tier__snapshot_take(tier_session *s, tier__node *n, struct tier__closure *k
     tier__free(b, u.queue);
     tier__free(b, changed);
     if (ok)
-        view_takes(s, t);
+        s->view->snapshot = t;
     else
         tier__snapshot_free(c, t);
     return ok && count == 0;

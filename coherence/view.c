@@ -67,8 +67,10 @@ static int look_settle(tier__view *v, const struct tier__path *p, struct tier__l
 {
     pthread_mutex_lock(&v->lock);
     struct tier__look *l = look_slot(v, p);
-    if (l && !l->looked && mine->looked)
+    if (l && !l->looked && mine->looked) {
         *l = *mine;
+        v->looked = true;
+    }
     if (l)
         *mine = *l;
     pthread_mutex_unlock(&v->lock);
@@ -100,6 +102,11 @@ int tier__view_look(tier_session *s, struct tier__path *p, struct tier__look *ou
             return tier__fail(s, fresh.rc, "cannot look at %s: %s", p->key, tier_strerror(fresh.rc));
         if (fresh.rc == TIER_EABSENT)
             tier__closure_anchor(s, p, &fresh);
+        if (!tier__closure_agrees(v, p)) {
+            atomic_store(&v->changed, true);
+            return tier__fail(s, TIER_ECHANGED,
+                              "the names around %s changed since this session verified them", p->key);
+        }
     }
     *out = fresh;
     return look_settle(v, p, out);
@@ -323,7 +330,7 @@ int tier__view_content(tier_session *s, struct tier__path *p, tier_digest *diges
     if (!rc && fresh)
         rc = tier__view_look(s, p, &look);
     if (!rc && !look.has_content)
-        rc = content_first(s, p, &look, fresh, &read);
+        rc = content_first(s, p, &look, fresh && !look.inherited, &read);
     if (!rc && look.content_rc)
         rc = look.content_rc;
     if (!rc)
