@@ -59,7 +59,8 @@ static int list_variants(void *user, const void *key, size_t key_size, const voi
             p->capacity = n;
         }
         struct candidate *c = &p->at[p->count++];
-        *c = (struct candidate){.key = d.key, .created_ms = d.created_ms, .newest = first};
+        *c = (struct candidate){
+            .key = d.key, .created_ms = d.created_ms, .size = d.small_size, .newest = first};
         memcpy(c->identity.byte, key, sizeof c->identity.byte);
         first = false;
     }
@@ -109,12 +110,15 @@ static bool stays(struct prune *p, const void *key)
     return false;
 }
 
-/* Sizes are those of the values on disk; a value that no variant names is an orphan. Sorted by key here. */
+/* Sizes are those of the values on disk; a value that no variant names is an orphan. Sorted by key after it.
+ */
 static void weigh(struct prune *p, uint64_t *total)
 {
     struct tier__reader r = tier__reader_of(p->blobs.data, p->blobs.size);
     if (p->count)
         qsort(p->at, p->count, sizeof *p->at, by_key);
+    for (size_t i = 0; i < p->count; i++)
+        *total += p->at[i].size; /* those that lie in their variant's record */
     while (r.at < r.end) {
         const void *key = tier__read_raw(&r, sizeof(tier_digest));
         uint64_t size = tier__read_u64(&r);

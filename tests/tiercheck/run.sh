@@ -1,0 +1,387 @@
+#!/bin/sh
+# run.sh TIERCHECK [TIERLINT]: the command line of tiercheck as its users meet it. Prints "N passed, N failed".
+set -u
+case $1 in /*) check=$1 ;; *) check=$PWD/$1 ;; esac
+lint=${2:-$(dirname "$check")/tierlint}
+case $lint in /*) ;; *) lint=$PWD/$lint ;; esac
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+unset NO_COLOR TIERKIT_DIR TIERKIT_PROFILE CI
+export HOME="$work/home" XDG_CACHE_HOME="$work/home/cache" XDG_CONFIG_HOME="$work/home/config" TERM=xterm
+mkdir -p "$HOME" "$work/tree/sub"
+cd "$work/tree" || exit 1
+passed=0 failed=0
+
+ok() { # WHAT: of the last command's status
+    if [ $? -eq 0 ]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAILED: $1"
+        sed 's/^/    out: /' "$work/out" | head -20
+        sed 's/^/    err: /' "$work/err" | head -20
+    fi
+}
+run() { # STATUS ARG...: runs tiercheck; out and err are kept
+    want=$1
+    shift
+    "$check" "$@" >"$work/out" 2>"$work/err" </dev/null
+    got=$?
+    [ "$got" -eq "$want" ]
+    ok "'$*' exits $want (it was $got)"
+}
+out() { # PATTERN
+    grep -q -e "$1" "$work/out"
+    ok "stdout has: $1"
+}
+err() {
+    grep -q -e "$1" "$work/err"
+    ok "stderr has: $1"
+}
+no_out() {
+    ! grep -q -e "$1" "$work/out"
+    ok "stdout has no: $1"
+}
+silent() {
+    [ ! -s "$work/err" ]
+    ok "nothing on stderr"
+}
+json() { # EXPRESSION over d
+    if command -v python3 >/dev/null 2>&1; then
+        python3 -c "
+import json, sys
+d = json.load(open(sys.argv[1]))
+assert list(d)[0] == 'schema' and d['schema'] == 1
+assert $1, d" "$work/out" 2>>"$work/err"
+    else
+        head -c 12 "$work/out" | grep -q '^{"schema":1,'
+    fi
+    ok "JSON: $1"
+}
+
+cat >a.h <<'END'
+#ifndef A_H
+#define A_H
+int a_one(int x);
+struct a_pair { int left, right; };
+#endif
+END
+cat >a.c <<'END'
+#include "a.h"
+#include <stdio.h>
+static int unused(int x) { return x; }
+int a_one(int x) { return x + 1; }
+END
+cat >sub/b.c <<'END'
+#include "../a.h"
+int b(void) { return a_one(2); }
+END
+sleep 0.1 2>/dev/null || sleep 1 # stat identities settle
+
+# ---- usage
+run 0 --help
+out '^usage: tiercheck '
+out 'exit status'
+silent
+for command in check repair stats warm explain inspect prune invalidate profile; do
+    run 0 "$command" --help
+    out "tiercheck $command"
+    run 0 --help "$command"
+done
+run 0 invalidate --help
+head -1 "$work/out" | grep -q '^Files never need this'
+ok 'help of invalidate begins so'
+run 0 --version
+out '^tiercheck [0-9]'
+run 16
+err 'no command'
+run 16 chekc
+err "did you mean 'check'"
+run 16 check --reed-data
+err "did you mean '--read-data'"
+run 16 stats --read-data
+err "does not take --read-data"
+run 16 --jason check
+err "did you mean '--json'"
+run 16 -x check
+run 16 --profile prodction check
+err "did you mean 'production'"
+run 16 check extra
+run 16 check --max-duration
+err 'needs a value'
+run 16 check --max-duration soon
+err 'expected a time'
+run 16 prune --max-size lots
+err 'expected a size'
+run 16 prune --older-than -1
+run 16 warm
+run 16 warm --jobs 0x2 a.c
+run 16 explain
+run 16 explain a.c a.h
+run 16 inspect
+run 16 inspect tree:12
+err 'no key'
+run 16 invalidate
+run 16 invalidate a.c --tag t
+run 16 -n invalidate --pattern ''
+run 16 profile
+run 16 profile lits
+err "did you mean 'list'"
+run 16 profile diff dev nowhere
+run 16 -C
+
+# ---- nothing there, no cache, no directory
+for command in check repair stats prune 'explain a.c' 'inspect tree:9f86d081_2c26b46b68ffc68f'; do
+    # shellcheck disable=SC2086
+    run 8 -d "$work/none" $command
+    err 'does not exist'
+    [ ! -e "$work/none" ]
+    ok "'$command' makes no directory"
+done
+run 8 -d "$work/none" invalidate a.c
+[ ! -e "$work/none" ]
+ok 'invalidate makes no directory'
+run 8 -d "$work/tree" check
+err 'no cache directory'
+run 8 -d "$work/tree/a.c" check
+err 'no directory'
+run 8 -d "$work/none" --json check
+json "'error' in d and d['status'] == 8"
+run 8 -d "$work/none" --json stats
+json "'error' in d"
+run 8 -C "$work/none" -d cache check
+ln -s "$work/tree" "$work/link"
+run 8 -d "$work/link" check
+if [ "$(id -u)" -ne 0 ]; then
+    mkdir "$work/closed" && chmod 0 "$work/closed"
+    run 8 -d "$work/closed" check
+    chmod 700 "$work/closed"
+fi
+
+# ---- a cache, clean
+"$lint" -d "$work/cache" --no-system . >"$work/lint" 2>&1
+d="-d $work/cache"
+# shellcheck disable=SC2086
+{
+    run 0 $d check
+    out 'clean'
+    silent
+    run 0 $d check --read-data --sources
+    out 'files looked at'
+    run 0 $d -q check
+    [ ! -s "$work/out" ]
+    ok '-q says nothing of a clean cache'
+    run 0 $d check --max-duration 60
+    run 0 $d --json check --sources --read-data
+    json "d['damage'] == 0 and d['records'] > 10 and d['files'] > 0 and d['complete'] and d['problems'] == []"
+    run 0 --json check $d
+    json "d['command'] == 'check'"
+    run 0 $d repair
+    out 'clean'
+    run 0 $d -n repair
+    run 0 $d stats
+    out '^cache  '
+    out '^variants '
+    out '^outline '
+    out '^hint: '
+    run 0 $d --json stats
+    json "d['file_bytes'] > 0 and any(t['name'] == 'variants' and t['records'] > 0 for t in d['tables'])"
+    json "any(t['app'] == 'tierlint' and t['requests'] > 0 for t in d['types'])"
+    TIERKIT_DIR="$work/cache" run 0 check
+    run 0 "--cache=$work/cache" check
+
+    # ---- explain and inspect
+    run 0 $d explain a.h
+    out '^outline(a.h)'
+    out 'app *tierlint'
+    out 'computed because'
+    out '= content of a.h'
+    out '^these depend on a.h:'
+    cp a.h "$work/a.h"
+    echo '/* changed */' >>a.h
+    run 0 $d explain a.h
+    out '! content of a.h: [0-9a-f]*, now [0-9a-f]*'
+    cp "$work/a.h" a.h
+    run 0 $d --json explain a.h
+    json "d['path'] == 'a.h' and len(d['requests']) > 1 and len(d['dependents']) > 0"
+    json "all(r['variants'][0]['dependencies'] for r in d['requests'])"
+    (cd sub && "$check" $d -C .. explain ../a.h) >"$work/out" 2>"$work/err"
+    ok 'paths are below the working directory, keys below -C'
+    run 0 $d -C "$work/tree" explain sub/b.c
+    run 8 $d explain nothing.c
+    err 'nothing is remembered'
+    "$check" $d explain a.h >"$work/out" 2>"$work/err"
+    key=$(sed -n 's/^ *key *\(tree:[0-9a-f_]*\)$/\1/p' "$work/out" | head -1)
+    run 0 $d inspect "$key"
+    out '^variants'
+    run 0 $d --json inspect "$key"
+    json "d['key'] == '$key' and d['records'][0]['table'] == 'variants'"
+    "$check" $d explain a.h >"$work/out" 2>"$work/err"
+    identity=$(sed -n 's/^ *identity *\([0-9a-f]*\)$/\1/p' "$work/out" | head -1)
+    run 0 $d inspect "$identity"
+    out "$identity"
+    run 0 $d inspect "$(echo "$identity" | tr a-f A-F)"
+    run 8 $d inspect tree:00000000_0000000000000000
+    run 8 $d --json inspect 0000000000000000000000000000000000000000000000000000000000000000
+
+    # ---- profiles
+    run 0 $d profile list
+    out '^\* dev'
+    run 0 $d --profile ci profile list
+    out '^\* ci '
+    run 0 $d profile show
+    out '^memory.file  *75 MiB  *default'
+    TIERKIT_MEMORY_FILE=11MiB run 0 $d profile show
+    out '^memory.file  *11 MiB  *environment'
+    printf 'memory.tree = 12MiB\n' >tierkit.ini
+    run 0 $d profile show
+    out '^memory.tree  *12 MiB  *.*tierkit.ini:1'
+    printf '\nmemory.tree = lots\n' >tierkit.ini
+    run 8 $d profile show
+    err 'tierkit.ini:2.*memory.tree'
+    rm tierkit.ini
+    run 0 $d --json profile show
+    json "d['profile'] == 'dev' and len(d['settings']) > 20"
+    run 0 $d --json profile list
+    json "len(d['profiles']) == 3"
+    run 0 $d profile diff
+    out '^setting  *dev  *ci  *production'
+    out '^memory.file  *75 MiB  *50 MiB  *150 MiB'
+    run 0 $d profile diff dev ci
+    no_out production
+    run 0 $d --json profile diff ci production
+    json "any(x['name'] == 'store.sync' and x['ci'] == 'none' and x['production'] == 'full' for x in d['differences'])"
+
+    # ---- warm
+    run 0 $d warm a.c sub
+    out 'files warmed'
+    run 0 $d --json warm --depth 0 a.c
+    json "d['warmed'] + d['known'] == 1"
+    run 0 $d --json warm --depth 2 --budget 1MiB --time 60 --jobs 2 .
+    json "d['warmed'] + d['known'] >= 3"
+    run 0 $d --json warm --budget 1 --depth 0 a.c
+    json "d['over_budget'] == 1 or d['known'] == 1"
+    run 0 -d "$work/never" -n warm .
+    out 'would begin at [0-9]* files'
+    [ ! -e "$work/never" ]
+    ok 'a dry warm makes no directory'
+    run 8 $d warm nothing.c
+    err 'nothing.c'
+
+    # ---- invalidate
+    run 0 $d -n invalidate a.c
+    out '^would invalidate'
+    run 0 $d invalidate a.c
+    out '^invalidated'
+    run 0 $d invalidate --tag none
+    run 0 $d --json invalidate --pattern '\.c$'
+    json "d['by'] == 'pattern' and not d['dry_run']"
+    run 16 $d invalidate --pattern '('
+    run 0 $d check --read-data
+    "$lint" -d "$work/cache" --no-system . 2>&1 | cmp -s - "$work/lint"
+    ok 'findings after invalidation are those from before'
+
+    # ---- streams: a pipe that closes, a disk that is full, no color, no terminal
+    "$check" $d --json explain a.h 2>"$work/err" | head -c 10 >"$work/out"
+    ok 'head'
+    [ ! -s "$work/err" ]
+    ok '| head is quiet'
+    ( "$check" $d profile show 2>"$work/err"; echo $? >"$work/status" ) | true
+    [ "$(cat "$work/status")" -eq 0 ] && [ ! -s "$work/err" ]
+    ok 'a reader that went away is no trouble'
+    if [ -w /dev/full ]; then
+        "$check" $d check >/dev/full 2>"$work/err"
+        [ $? -eq 8 ]
+        ok 'a full disk below stdout is 8'
+        err 'standard output'
+    fi
+    for variable in NO_COLOR=1 TERM=dumb X=1; do
+        env "$variable" "$check" $d check --read-data >"$work/out" 2>"$work/err"
+        ! grep -q "$(printf '\033')" "$work/out" "$work/err"
+        ok "no escape sequences where there is no terminal ($variable)"
+    done
+    if command -v script >/dev/null 2>&1; then
+        script -qec "$check $d -v check" /dev/null >"$work/out" 2>"$work/err" </dev/null
+        NO_COLOR=1 script -qec "$check $d -v check" /dev/null >"$work/plain" 2>"$work/err" </dev/null
+        ! grep -q "$(printf '\033')\[3" "$work/plain"
+        ok 'no colors on a terminal with NO_COLOR'
+    fi
+
+    # ---- damage: bytes of the store's pages flipped, found, repaired, gone
+    size=$(wc -c <"$work/cache/v1/data.mdb")
+    cp "$work/cache/v1/data.mdb" "$work/data"
+    cp "$work/cache/v1/state" "$work/state"
+    at=$((size / 2))
+    while [ $at -lt $((size / 2 + 40000)) ] && [ $at -lt "$size" ]; do
+        printf 'damage damage damage' | dd of="$work/cache/v1/data.mdb" bs=1 seek=$at conv=notrunc 2>/dev/null
+        at=$((at + 1500))
+    done
+    run 4 $d check
+    out '^damage store-'
+    out 'tiercheck repair'
+    run 4 $d --json check
+    json "d['damage'] > 0 and d['left'] == d['damage'] and d['problems'][0]['code'].startswith('store-')"
+    run 4 $d -n repair
+    out 'would:'
+    run 4 $d check
+    run 1 $d repair
+    out '^repaired store-'
+    run 0 $d check --read-data --sources
+    run 0 $d repair
+    "$lint" -d "$work/cache" --no-system . 2>&1 | cmp -s - "$work/lint"
+    ok 'findings after repair are those from before'
+    run 0 $d check --read-data
+    : >"$work/cache/v1/data.mdb.not"
+    truncate -s 8192 "$work/cache/v1/data.mdb" 2>/dev/null || dd if=/dev/null of="$work/cache/v1/data.mdb" bs=1 seek=8192 2>/dev/null
+    run 4 $d check
+    run 1 $d --json repair
+    json "d['begun_anew'] and d['left'] == 0"
+    run 0 $d check
+    "$lint" -d "$work/cache" --no-system . 2>&1 | cmp -s - "$work/lint"
+    ok 'findings from the new store are those from before'
+
+    # ---- prune
+    run 0 $d -n prune --older-than 0
+    out '^would drop [1-9]'
+    run 0 $d prune --older-than 1d
+    out '^dropped 0 variants'
+    run 0 $d --json prune --max-size 1KiB
+    json "d['variants'] > 0 and d['left_bytes'] <= 1024"
+    run 0 $d check --read-data --sources
+    run 0 $d prune --older-than 0s
+    out 'values of 0 bytes stay'
+    run 0 $d check --read-data
+    "$lint" -d "$work/cache" --no-system . 2>&1 | cmp -s - "$work/lint"
+    ok 'findings after prune are those from before'
+}
+
+# ---- an interrupt ends cleanly; others at work do not disturb
+mkdir big && i=0
+while [ $i -lt 60 ]; do
+    printf '#include "a.h"\nint f%d(void) { return a_one(%d); }\n' $i $i >"big/f$i.c"
+    i=$((i + 1))
+done
+(
+    n=0
+    while [ $n -lt 6 ]; do
+        echo "int g$n(void);" >>a.h
+        "$lint" -d "$work/cache" --no-system . >/dev/null 2>&1
+        n=$((n + 1))
+    done
+) &
+writer=$!
+n=0
+while [ $n -lt 6 ]; do
+    run 0 -d "$work/cache" check --read-data
+    n=$((n + 1))
+done
+wait $writer
+run 0 -d "$work/cache" check --read-data --sources
+timeout -s INT 0.02 "$check" -d "$work/cache" check --read-data --sources >"$work/out" 2>"$work/err" </dev/null
+status=$?
+[ $status -eq 124 ] || [ $status -eq 0 ] # it was too quick, or was interrupted
+ok 'an interrupt'
+run 0 -d "$work/cache" check
+
+echo "$passed passed, $failed failed"
+[ $failed -eq 0 ]
