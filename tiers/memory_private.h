@@ -51,7 +51,7 @@ struct tier__shard_tier {
     void *policy;
 };
 struct tier__shard {
-    _Alignas(64) pthread_mutex_t lock;
+    _Alignas(64) pthread_mutex_t lock; /* usable while any entry lives, so beyond tier__memory_destroy */
     struct tier__slots slots;
     struct tier__shard_tier tier[TIER__TIER_MAX + 1];
 };

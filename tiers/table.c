@@ -69,6 +69,7 @@ int tier__memory_create(struct tier__base *base, const struct tier__memory_optio
     return TIER_OK;
 }
 
+/* What the shards own; their locks stay, see tier__memory_forget. */
 static void fini_shards(tier__memory *m)
 {
     for (int i = 0; i < TIER__SHARDS; i++) {
@@ -76,7 +77,6 @@ static void fini_shards(tier__memory *m)
         for (int t = TIER__TIER_MIN; t <= TIER__TIER_MAX && m->policy->fini; t++)
             m->policy->fini(&m->own, s->tier[t].policy);
         tier__free(&m->own, s->slots.slot);
-        pthread_mutex_destroy(&s->lock);
     }
     tier__free(&m->own, m->shard[0].tier[TIER__TIER_MIN].policy);
 }
@@ -104,6 +104,10 @@ void tier__memory_forget(tier__memory *m)
         return;
     struct tier__base own = m->own;
     tier__slab_fini(m);
+    /* Not when the memory closes: an unref that saw its entry parked just before may still be waiting for the
+     * shard's lock, to find that the entry is parked no more. Only here nobody has an entry to unref. */
+    for (int i = 0; i < TIER__SHARDS; i++)
+        pthread_mutex_destroy(&m->shard[i].lock);
     tier__free(&own, m->raw);
 }
 
