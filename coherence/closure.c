@@ -299,8 +299,8 @@ bool tier__closure_try(tier_session *s, tier__node *n)
         return false;
     struct tier__closure *k = closure_of(c, n);
     struct tier__variant *found = k ? variant_with(c, n, &k->key) : NULL;
-    bool usable = found && k->bans == v->bans && (!k->expires_ms || k->expires_ms > v->clock_ms) &&
-                  types_defined(c, k);
+    bool usable =
+        found && k->bans == v->bans && (!k->expires_ms || k->expires_ms > v->clock_ms) && types_defined(c, k);
     bool holds = usable && generics_hold(s, k) && tier__closure_leaves(c, k, NULL);
     if (usable)
         tier__count(&c->base, holds ? TIER__CLOSURE_HIT : TIER__CLOSURE_MISS, 1);
