@@ -37,8 +37,9 @@ ORACLE_SRC := $(sort $(wildcard tests/oracle/*.c))
 UNIT_TESTS ?= $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/test_*.c)))
 EXAMPLES := $(patsubst examples/%.c,%,$(sort $(wildcard examples/*.c)))
 CONFORMANCE := $(if $(wildcard tests/conformance/conformance.c),conformance $(if $(ORACLE_SRC),conformance-oracle))
-# Every other folder of tests/ with C sources is one program; a run.sh beside them says how it is run.
-SUITES := $(filter-out unit oracle conformance link bench,$(patsubst tests/%/,%,$(sort $(dir $(wildcard tests/*/*.c)))))
+# Every other folder of tests/ with C sources is one program, where no script in it does more than that.
+SUITES := $(foreach d,$(filter-out unit oracle conformance,$(patsubst tests/%/,%,$(sort $(dir $(wildcard tests/*/*.c))))),\
+	$(if $(wildcard tests/$(d)/*.sh),,$(d)))
 SHELL_TESTS := $(patsubst tests/%/run.sh,%,$(sort $(wildcard tests/*/run.sh)))
 
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -163,7 +164,7 @@ $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(STATIC)
 # Each run writes its counts to $(BUILD)/results/NAME and prints one line; the sum decides.
 UNIT_RUNS := $(addprefix run-unit-,$(UNIT_TESTS))
 CONTRACT_RUN ?= $(addprefix run-unit-,$(filter conformance,$(CONFORMANCE)))
-ALL_RUNS := $(UNIT_RUNS) $(addprefix run-unit-,$(CONFORMANCE) $(filter-out $(SHELL_TESTS),$(SUITES))) \
+ALL_RUNS := $(UNIT_RUNS) $(addprefix run-unit-,$(CONFORMANCE) $(SUITES)) \
 	$(addprefix run-example-,$(EXAMPLES)) \
 	$(addprefix run-shell-,$(SHELL_TESTS))
 .PHONY: $(ALL_RUNS)
@@ -182,7 +183,17 @@ unit: $(UNIT_RUNS) $(CONTRACT_RUN) ## run the unit tests and the contract's
 	@BUILD=$(BUILD) sh tools/build/run-test.sh --sum unit $(UNIT_RUNS) $(CONTRACT_RUN)
 check: deps all $(ALL_RUNS) ## install what is missing, build, run every test
 	@BUILD=$(BUILD) sh tools/build/run-test.sh --sum check $(ALL_RUNS)
-demo: deps all ## install what is missing, build, show and compare on a real tree (DEMO_DIR=DIR)
+# Two helpers that time, and a library that is preloaded to see which paths a run looks at.
+DEMO_FILES := $(addprefix $(BUILD)/demo/,timed floor probes.so)
+$(BUILD)/demo/probes.so: tests/demo/probes.c $(BUILD)/flags | $(DEPS)
+	@mkdir -p $(@D)
+	$(SAY) LD $@
+	$(Q)$(CC) $(CPPFLAGS) $(filter-out -MMD -MP,$(BASE_FLAGS)) $(CFLAGS) $(LDFLAGS) -fPIC -shared -o $@ $< -ldl
+$(BUILD)/demo/%: $(BUILD)/obj/tests/demo/%.o
+	@mkdir -p $(@D)
+	$(SAY) LD $@
+	$(Q)$(link)
+demo: deps all $(DEMO_FILES) ## install what is missing, build, show and compare on a real tree (DEMO_DIR=DIR)
 	@BUILD=$(BUILD) DEMO_DIR="$(DEMO_DIR)" sh tests/demo/demo.sh
 tidy: all ## check layering, third-party headers, exports, format and sizes
 	@sh tools/build/deps.sh tidy
