@@ -1,0 +1,212 @@
+/* check.c - one session on each side, the same questions, the answers compared. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "tests/model/model.h"
+
+enum { GETS = 24, ARGS = 64 };
+struct question {
+    int type;
+    const char *path; /* NULL: none */
+    char args[ARGS];  /* "" none */
+};
+struct answer {
+    int rc;
+    char *text; /* of the value or, for TIER_EBUILD, the detail; else NULL */
+    size_t size;
+};
+struct asking {
+    struct side *side;
+    tier_session *s;
+    const struct question *q;
+    struct answer *a;
+    size_t from, step, count;
+};
+
+static void question_make(uint64_t *r, struct question *q)
+{
+    static const char *const names[] = {"x.h", "y.h", "z.h", "s/q.h"},
+                             *const globs[] = {"*", "**/*.h", "*.t"}, *const dirs[] = {".",    "src",
+                                                                                       "inc",  "lnk",
+                                                                                       "many", "sys/s"},
+                             *const places[] = {"lnk",     "lnk/x.h",   "inc/s",
+                                                "src/y.h", "many/deep", "none/none"};
+    unsigned a = (unsigned)(next_random(r) % FILES), b = (unsigned)(next_random(r) % 60);
+    memset(q, 0, sizeof *q);
+    q->type = (int)(next_random(r) % TYPES);
+    q->path = file_name[a % 3 ? a % 10 : a]; /* some more than others */
+    if (q->type == T_RESOLVE)
+        strcpy(q->args, names[b % 4]);
+    else if (q->type == T_COND)
+        strcpy(q->args, file_name[b % FILES]);
+    else if (q->type == T_LIST)
+        strcpy(q->args, globs[b % 3]);
+    else if (q->type == T_PLACE)
+        snprintf(q->args, ARGS, "%u", b % 8);
+    else if (q->type == T_AMBIENT)
+        strcpy(q->args, b % 3 == 0 ? "012" : b % 3 == 1 ? "20" : "1");
+    if (q->type == T_LIST)
+        q->path = dirs[b / 3 % 6];
+    else if ((q->type == T_PLACE || q->type == T_REAL) && a % 2)
+        q->path = places[b / 8 % 6];
+    else if (q->type == T_WHOLE)
+        q->path = b % 4 ? NULL : "many";
+    else if (q->type == T_AMBIENT || q->type == T_NOW || q->type == T_OVER || (q->type == T_TAGGED && b % 2))
+        q->path = NULL;
+}
+
+static void question_label(const struct question *q, char *buf, size_t size)
+{
+    snprintf(buf, size, "%s(%s%s%s)", type_name(q->type), q->path ? q->path : "", *q->args ? ", " : "",
+             q->args);
+}
+
+static void *ask_all(void *user)
+{
+    struct asking *k = user;
+    for (size_t i = k->from; i < k->count; i += k->step) {
+        const struct question *q = &k->q[i];
+        struct answer *a = &k->a[i];
+        tier_value v;
+        tier_query query = {k->side->type[q->type].type, q->path, NULL, 0};
+        if (*q->args) {
+            query.args = q->args;
+            query.args_size = strlen(q->args);
+        }
+        a->rc = k->side->api.get(k->s, &query, &v);
+        if (a->rc == 0)
+            a->text = value_text(&k->side->type[q->type], &v, &a->size);
+        else if (a->rc == TIER_EBUILD)
+            a->text = strdup(k->side->api.detail(k->s));
+        if (a->rc == TIER_EBUILD && a->text)
+            a->size = strlen(a->text);
+    }
+    return NULL;
+}
+
+static void side_ask(struct model *m, struct side *s, const struct question *q, struct answer *a, size_t n,
+                     bool threads)
+{
+    tier_session *top, *child = NULL;
+    pthread_t other;
+    int rc = s->api.begin(s->c, NULL, &top);
+    if (rc) {
+        differ(m, "begin: %s", tier_errname(rc));
+        return;
+    }
+    struct asking mine = {s, top, q, a, 0, threads ? 2 : 1, n}, its = {s, NULL, q, a, 1, 2, n};
+    if (threads && s->api.fork(top, &child) == 0) {
+        its.s = child;
+        if (pthread_create(&other, NULL, ask_all, &its))
+            abort();
+        ask_all(&mine);
+        pthread_join(other, NULL);
+        s->api.end(&child);
+    } else {
+        mine.step = 1;
+        ask_all(&mine);
+    }
+    rc = s->api.end(&top);
+    if (rc)
+        differ(m, "%s: end gives %s, and nothing changed", s->oracle ? "oracle" : "library",
+               tier_errname(rc));
+}
+
+/* The first line that differs. */
+static const char *line_at(const struct answer *a, size_t at, int *size)
+{
+    while (at && a->text[at - 1] != '\n')
+        at--;
+    *size = (int)strcspn(a->text + at, "\n");
+    return a->text + at;
+}
+
+static void compare_text(struct model *m, const char *label, const struct answer *is, const struct answer *be)
+{
+    size_t at = 0;
+    int a, b;
+    while (at < is->size && at < be->size && is->text[at] == be->text[at])
+        at++;
+    if (at == is->size && at == be->size)
+        return;
+    const char *one = line_at(is, at, &a), *two = line_at(be, at, &b);
+    differ(m, "%s has \"%.*s\", a run from scratch \"%.*s\"", label, a, one, b, two);
+}
+
+static void compare(struct model *m, const struct question *q, const struct answer *is,
+                    const struct answer *be)
+{
+    char label[400];
+    question_label(q, label, sizeof label);
+    if (is->rc != be->rc)
+        differ(m, "%s gives %s, a run from scratch %s", label, tier_errname(is->rc), tier_errname(be->rc));
+    else if (is->text && be->text)
+        compare_text(m, label, is, be);
+}
+
+/* A child process asks, and exits with or without closing; 1: another answer. */
+static void child_asks(struct model *m, const struct op *o, const struct question *q, const struct answer *be,
+                       size_t n)
+{
+    fflush(stdout);
+    fflush(stderr);
+    pid_t pid = fork();
+    if (pid < 0)
+        return;
+    if (pid == 0) {
+        struct answer is[GETS] = {{0}};
+        alarm(60);
+        side_ask(m, &m->lib, q, is, n, false);
+        for (size_t i = 0; i < n; i++)
+            compare(m, &q[i], &is[i], &be[i]);
+        if (o->c % 2)
+            m->lib.api.close(&m->lib.c);
+        if (*m->failure)
+            fprintf(stderr, "in a child process: %s\n", m->failure);
+        _exit(*m->failure ? 1 : 0);
+    }
+    int status;
+    waitpid(pid, &status, 0);
+    if (status)
+        differ(m, "a child process: status %d", status);
+}
+
+/* Whether a listing names a buffer that is on no disk, and what mode and time such a buffer has, the contract
+ * leaves open: the sides differ. */
+static bool differs_by_overlay(const struct question *q)
+{
+    return q->type == T_LIST || q->type == T_WHOLE || (q->type == T_PLACE && *q->args > '1');
+}
+
+void check_run(struct model *m, const struct op *o)
+{
+    struct question q[GETS];
+    struct answer is[GETS] = {{0}}, be[GETS] = {{0}};
+    uint64_t r = o->c;
+    size_t n = 4 + next_random(&r) % (GETS - 4);
+    bool child = o->b == 4;
+    for (size_t i = 0; i < n; i++)
+        do
+            question_make(&r, &q[i]);
+        while (m->overlays && differs_by_overlay(&q[i]));
+    if (o->b < 2 && !m->overlays) { /* a closure serves a view that has seen nothing yet */
+        memset(&q[0], 0, sizeof q[0]);
+        q[0].type = T_WHOLE;
+    }
+    memo_view_begin(m);
+    side_ask(m, &m->oracle, q, be, n, false);
+    if (child)
+        child_asks(m, o, q, be, n);
+    else
+        side_ask(m, &m->lib, q, is, n, o->b == 3);
+    for (size_t i = 0; i < n; i++) {
+        if (!child)
+            compare(m, &q[i], &is[i], &be[i]);
+        free(is[i].text);
+        free(be[i].text);
+    }
+    if (!*m->failure)
+        memo_view_end(m, child);
+}
