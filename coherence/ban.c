@@ -84,9 +84,15 @@ static void sequence_key(uint64_t sequence, unsigned char key[8])
         key[i] = (unsigned char)(sequence >> (56 - 8 * i));
 }
 
+struct loading {
+    tier_cache *c;
+    uint64_t last, missing; /* sequence of the row before; the highest one that has no sound row */
+};
+
 static int load_row(void *user, const void *key, size_t key_size, const void *data, size_t size)
 {
-    tier_cache *c = user;
+    struct loading *l = user;
+    tier_cache *c = l->c;
     struct tier__reader r = tier__reader_of(data, size);
     uint64_t sequence = 0;
     if (key_size != 8)
@@ -96,6 +102,9 @@ static int load_row(void *user, const void *key, size_t key_size, const void *da
     int by = tier__read_u8(&r);
     size_t n;
     const char *what = tier__read_bytes(&r, &n);
+    if (r.failed || sequence != l->last + 1)
+        l->missing = r.failed ? sequence : sequence - 1;
+    l->last = sequence;
     pthread_mutex_lock(&c->world_lock);
     if (!r.failed)
         ban_add(c, sequence, by, tier__memdup0(&c->base, what, n), NULL);
@@ -103,10 +112,29 @@ static int load_row(void *user, const void *key, size_t key_size, const void *da
     return 0;
 }
 
+/* Rows are numbered without gaps up to the counter: where one is missing or damaged, nobody can say what it
+ * banned, so it bans everything (I11: it never assumes). */
 void tier__bans_load(tier_cache *c)
 {
-    if (c->store)
-        tier__store_each(c->store, TIER__LOG, load_row, c);
+    struct loading l = {.c = c};
+    struct tier__buf b;
+    if (!c->store || tier__store_each(c->store, TIER__LOG, load_row, &l))
+        return;
+    tier__buf_init(&b, &c->base);
+    uint64_t counter = l.last ? l.last + 1 : 0; /* should it be lost */
+    if (tier__store_get(c->store, NULL, TIER__META, "sequence", 8, &b) == 0 && b.size == 8) {
+        struct tier__reader r = tier__reader_of(b.data, b.size);
+        counter = tier__read_u64(&r);
+    }
+    tier__buf_fini(&b);
+    if (counter > l.last)
+        l.missing = counter;
+    pthread_mutex_lock(&c->world_lock);
+    if (l.missing > c->ban_floor)
+        c->ban_floor = l.missing;
+    if (c->ban_floor > c->ban_sequence)
+        c->ban_sequence = c->ban_floor;
+    pthread_mutex_unlock(&c->world_lock);
 }
 
 /* The row, under the next sequence of the store. */

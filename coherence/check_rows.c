@@ -136,9 +136,12 @@ enum tier__below tier__closure_read(char part, const void *data, size_t size, ti
     const void *digest = tier__read_raw(&r, sizeof key->byte);
     if (!r.failed && format < TIER__CLOSURE_FORMAT)
         return TIER__BELOW_OLD;
-    if (part == 'l')
+    size_t types = 0;
+    if (part == 'l') {
         tier__read_raw(&r, 16); /* sequence of bans, expiry */
-    bool sound = !r.failed && format == TIER__CLOSURE_FORMAT &&
+        tier__read_bytes(&r, &types);
+    }
+    bool sound = !r.failed && format == TIER__CLOSURE_FORMAT && types % sizeof key->byte == 0 &&
                  (part == 'l' ? leaves_sound(&r) : part == 'g' && graph_sound(&r));
     if (!sound)
         return TIER__BELOW_BAD;

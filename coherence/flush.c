@@ -409,6 +409,26 @@ static bool memos_worth(tier_cache *c)
 }
 
 /* ---- the commit */
+/* A ban whose row could not be written counts here: results born after it must not look younger than the next
+ * ban of another process. The row that is missing then bans everything, for everybody. */
+static int sequence_write(struct tier__group *g, struct tier__buf *b)
+{
+    tier_cache *c = g->c;
+    uint64_t last = 0;
+    pthread_mutex_lock(&c->world_lock);
+    uint64_t ours = c->ban_sequence;
+    pthread_mutex_unlock(&c->world_lock);
+    if (tier__write_get(g->w, TIER__META, "sequence", 8, b) == 0 && b->size == 8) {
+        struct tier__reader r = tier__reader_of(b->data, b->size);
+        last = tier__read_u64(&r);
+    }
+    if (last >= ours)
+        return 0;
+    tier__buf_clear(b);
+    tier__buf_u64(b, ours);
+    return b->failed ? TIER_ENOMEM : tier__write_put(g->w, TIER__META, "sequence", 8, b->data, b->size, 0);
+}
+
 static int group_begin(struct tier__group *g)
 {
     struct tier__buf b;
@@ -427,6 +447,8 @@ static int group_begin(struct tier__group *g)
     } else {
         rc = tier__write_put(g->w, TIER__META, "names", 5, "1", 1, 0);
     }
+    if (!rc)
+        rc = sequence_write(g, &b);
     tier__buf_fini(&b);
     if (!rc && g->c->root_count)
         rc = tier__write_put(g->w, TIER__WORKSPACE, g->c->workspace.byte, sizeof g->c->workspace.byte,
