@@ -7,7 +7,7 @@
 
 struct bench {
     struct tier__base base;
-    char dir[200], cache[220], root[220];
+    char dir[200], cache[256], root[220];
     /* what the last check or repair told */
     char codes[2048], text[8192];
     tier_check_report report;

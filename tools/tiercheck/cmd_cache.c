@@ -180,6 +180,8 @@ static void default_of(void *user, const tier_setting *s)
     tier_warm_options *o = user;
     if (strcmp(s->name, "warm.depth") == 0)
         o->depth = (uint32_t)strtoul(s->value, NULL, 10);
+    else if (strcmp(s->name, "warm.limit") == 0)
+        tool_read_duration(s->value, &o->time_limit_ms);
 }
 
 static bool warm_options(tool *t, tier_warm_options *o)

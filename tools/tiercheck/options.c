@@ -274,13 +274,18 @@ bool tool_bytes(const tool *t, int option, uint64_t *n)
     return expected(t, option, "a size, as 4096, 64MiB or 2G");
 }
 
-bool tool_duration(const tool *t, int option, int64_t *ms)
+bool tool_read_duration(const char *text, int64_t *ms)
 {
     static const char *const units[] = {"", "ms", "s", "m", "min", "h", "d"};
     static const uint64_t factor[] = {1000, 1, 1000, 60000, 60000, 3600000, 86400000};
     uint64_t n;
-    if (!with_unit(t->value[option], units, factor, sizeof factor / sizeof *factor, &n))
-        return expected(t, option, "a time, as 90, 90s, 12h or 7d");
+    if (!with_unit(text, units, factor, sizeof factor / sizeof *factor, &n))
+        return false;
     *ms = (int64_t)n;
     return true;
+}
+
+bool tool_duration(const tool *t, int option, int64_t *ms)
+{
+    return tool_read_duration(t->value[option], ms) || expected(t, option, "a time, as 90, 90s, 12h or 7d");
 }

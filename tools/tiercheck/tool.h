@@ -76,7 +76,8 @@ int tool_usage(const char *command, const char *format, ...) __attribute__((form
 /* Values of options; false: said what was expected. */
 bool tool_number(const tool *t, int option, uint64_t max, uint64_t *n);
 bool tool_bytes(const tool *t, int option, uint64_t *n);
-bool tool_duration(const tool *t, int option, int64_t *ms);                     /* a bare number is seconds */
+bool tool_duration(const tool *t, int option, int64_t *ms); /* a bare number is seconds */
+bool tool_read_duration(const char *text, int64_t *ms);
 const char *tool_nearest(const char *word, const char *const *known, size_t n); /* NULL: none is near */
 /* help.c: to the waiting output */
 void tool_help(tool *t, int command); /* -1: of the tool */
