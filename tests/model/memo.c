@@ -271,7 +271,9 @@ void memo_restart(struct model *m, int type)
             if (type >= 0 && r->type != type)
                 continue;
             r->memory = r->disk;
-            if (!m->disk)
+            if (type >= 0 && !m->disk)
+                r->loose = true; /* what stood above it may still vouch for it */
+            else if (!m->disk)
                 r->ever_count = 0;
         }
 }

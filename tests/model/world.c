@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "tests/model/model.h"
 
@@ -284,17 +285,55 @@ void world_close(struct model *m)
 
 /* ---- operations ---- */
 
+static void count_ban(struct model *m, const char *path)
+{
+    if (++m->bans > 64) { /* the 65th live one raises the floor: everything older */
+        m->bans = 0;
+        memo_ban_all(m);
+    } else {
+        memo_ban(m, path);
+    }
+}
+
 static void both_ban(struct model *m, int by, const char *what)
 {
     int a = m->lib.api.invalidate(m->lib.c, by, what), b = m->oracle.api.invalidate(m->oracle.c, by, what);
     if (a || b)
         differ(m, "invalidate %s: %s, oracle %s", what, tier_errname(a), tier_errname(b));
-    if (++m->bans > 64) { /* the 65th live one raises the floor: everything older */
-        m->bans = 0;
-        memo_ban_all(m);
-    } else {
-        memo_ban(m, by == TIER_BY_PATH ? what : NULL);
+    count_ban(m, by == TIER_BY_PATH ? what : NULL);
+}
+
+/* Another process invalidates the tag; this one must hear of it. */
+static void child_bans(struct model *m)
+{
+    int status = 0;
+    tier_session *s;
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        alarm(60);
+        int rc = m->lib.api.begin(m->lib.c, NULL, &s); /* opens the store anew */
+        if (!rc)
+            rc = m->lib.api.end(&s);
+        if (!rc)
+            rc = m->lib.api.invalidate(m->lib.c, TIER_BY_TAG, "outside");
+        _exit(rc ? 1 : 0);
     }
+    if (pid > 0)
+        waitpid(pid, &status, 0);
+    if (pid < 0 || status)
+        differ(m, "a child process that invalidates: status %d", status);
+}
+
+static void outside_changes(struct model *m, const struct op *o)
+{
+    m->outside = (int)(o->b % 4);
+    if (!m->disk || m->null_cache || o->c % 4) {
+        both_ban(m, TIER_BY_TAG, "outside");
+        return;
+    }
+    child_bans(m);
+    count_ban(m, NULL);
 }
 
 static void both_input(struct model *m, unsigned b)
@@ -424,8 +463,7 @@ void world_apply(struct model *m, const struct op *o)
         both_overlay(m, o);
         break;
     case OP_OUTSIDE:
-        m->outside = (int)(o->b % 4);
-        both_ban(m, TIER_BY_TAG, "outside");
+        outside_changes(m, o);
         break;
     case OP_BAN_PATH:
         both_ban(m, TIER_BY_PATH, file_name[o->a % FILES]);
