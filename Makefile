@@ -173,9 +173,10 @@ $(filter run-unit-%,$(ALL_RUNS)): run-unit-%: $(BUILD)/tests/%
 	@$(RUN) $* $<
 $(filter run-example-%,$(ALL_RUNS)): run-example-%: $(BUILD)/examples/%
 	@$(RUN) example-$* $< $$(sed -n '1,5s|.*/\* run: \(.*\) \*/.*|\1|p' examples/$*.c)
-# A shell test that reads ${1:-build/NAME} gets that program's path, any other the build directory.
+# A shell test named after a program, or that reads ${1:-build/NAME}, gets that program's path, any other the
+# build directory.
 $(filter run-shell-%,$(ALL_RUNS)): run-shell-%: all $(TEST_FILES)
-	@$(RUN) tests/$* sh tests/$*/run.sh $(BUILD)$$(sed -n 's|.*{1:-build\(/[a-z-]*\)}.*|\1|p' tests/$*/run.sh)
+	@$(RUN) tests/$* sh tests/$*/run.sh $(BUILD)$(addprefix /,$(filter $*,$(PROGRAMS)))$$(sed -n 's|.*{1:-build\(/[a-z-]*\)}.*|\1|p' tests/$*/run.sh)
 
 deps:
 	@CC="$(CC)" CPPFLAGS="$(CPPFLAGS)" sh tools/build/deps.sh build
@@ -183,8 +184,8 @@ unit: $(UNIT_RUNS) $(CONTRACT_RUN) ## run the unit tests and the contract's
 	@BUILD=$(BUILD) sh tools/build/run-test.sh --sum unit $(UNIT_RUNS) $(CONTRACT_RUN)
 check: deps all $(ALL_RUNS) ## install what is missing, build, run every test
 	@BUILD=$(BUILD) sh tools/build/run-test.sh --sum check $(ALL_RUNS)
-# Two helpers that time, and a library that is preloaded to see which paths a run looks at.
-DEMO_FILES := $(addprefix $(BUILD)/demo/,timed floor probes.so)
+# Helpers that time and damage, and a library that is preloaded to see which paths a run looks at.
+DEMO_FILES := $(addprefix $(BUILD)/demo/,timed floor damage probes.so)
 $(BUILD)/demo/probes.so: tests/demo/probes.c $(BUILD)/flags | $(DEPS)
 	@mkdir -p $(@D)
 	$(SAY) LD $@

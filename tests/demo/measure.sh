@@ -63,7 +63,7 @@ row()
             all = plain[name]
             if (all <= 0) return "-"
             part = int((1 - now[name] / all) * 10000) / 100
-            return sprintf(part == 100 ? "100" : "%.2f", part < 0 ? 0 : part)
+            return sprintf(part == 100 || part <= 0 ? "%d" : "%.2f", part < 0 ? 0 : part)
         }
         $2 !~ /^[0-9.e+]+$/ { next }
         FILENAME == counts { now[$1] = $2 }
@@ -78,13 +78,13 @@ row()
                 now["type.judge.built"], passes, now["type.render.built"], \
                 share("file.read"), share("tree.built"), share("delta.built"), ok, output, off
         }' "$work/plain.err" "$3"
-    cat "$3" | grep '^tierlint: ' | sed 's/^/    /'
+    sed -n "s|$work/||; s/^tierlint: /    tierlint says: /p" "$3"
 }
 
 # row_short STEP MS TEXT: of a run that is not an analysis
 row_short()
 {
-    printf '%-36s %9s   %s\n' "$1" "$(awk -v ms="$2" 'BEGIN { printf ms < 100 ? "%.1f" : "%.0f", ms }')" "$3"
+    printf '%-36s %9s   %s\n' "$1" "$(awk -v ms="$2" 'BEGIN { if (ms) printf ms < 100 ? "%.1f" : "%.0f", ms }')" "$3"
 }
 
 # same STEP: the step's output is the uncached one, to the byte; otherwise that is the end.
@@ -131,11 +131,14 @@ close_table()
     cat "$work/promises"
     echo
     awk -v plain="$plain_ms" -v cold="$cold_ms" -v same="$same_ms" -v floor="$floor_ms" -v comment="$comment_ms" \
-        -v edit="$edit_ms" 'BEGIN {
-        printf "A run over this tree takes %.1f s without a cache and %.1f s more to fill one; after that %.0f ms where nothing\n", \
-            plain / 1000, (cold - plain) / 1000, same
-        printf "changed (%.0f times faster), %.1f s after a comment in the header, %.1f s after an edit in one function.\n", \
-            plain / same, comment / 1000, edit / 1000 }'
+        -v edit="$edit_ms" '
+        function time(ms) { return ms < 1000 ? sprintf("%.0f ms", ms) : sprintf("%.1f s", ms / 1000) }
+        BEGIN {
+            printf "A run over this tree takes %s without a cache and %s while it fills one; after that %s where nothing\n", \
+                time(plain), time(cold), time(same)
+            printf "changed (%.0f times faster), %s after a comment in the header, %s after an edit in one function.\n", \
+                plain / same, time(comment), time(edit)
+        }'
     printf '%d passed, %d failed, %d s\n' $passed $failed $(($(date +%s) - began))
     echo "$passed passed, $failed failed" >"$BUILD/demo.sum"
     [ $failed -eq 0 ] || exit 1

@@ -121,7 +121,7 @@ plant()
 
 prepare()
 {
-    for program in tierlint tiercheck demo/timed demo/floor demo/probes.so; do
+    for program in tierlint tiercheck demo/timed demo/floor demo/damage demo/probes.so; do
         [ -e "$BUILD/$program" ] || die "$BUILD/$program is not there: run make demo"
     done
     work=$(mktemp -d "${TMPDIR:-/tmp}/tierkit-demo.XXXXXX") || die "cannot make a directory below ${TMPDIR:-/tmp}"
