@@ -17,7 +17,7 @@ if [ "$1" = --sum ]; then
         run-example-*) name=example-$name ;;
         run-shell-*) name=tests-$name ;;
         esac
-        read -r p f <"$results/$name" || p=0 f=1
+        read -r p f _ <"$results/$name" || p=0 f=1
         passed=$((passed + p)) failed=$((failed + f))
     done
     [ $((passed + failed)) -gt 0 ] || failed=1
@@ -37,6 +37,7 @@ trap 'exit 130' INT TERM
 unset CI TIERKIT_DIR TIERKIT_PROFILE MAKEFLAGS MAKELEVEL MFLAGS
 export TMPDIR="$work/tmp" HOME="$work/home" XDG_CACHE_HOME="$work/home/cache"
 mkdir -p "$TMPDIR" "$HOME"
+start=$(date +%s)
 # A hang is a failure; nothing that works comes near the limit.
 timeout -k 10 "${TEST_TIMEOUT:-280}" ${TEST_WRAP:-} "$@" >"$work/out" 2>&1 </dev/null
 status=$?
@@ -60,7 +61,7 @@ if [ $status -ne 0 ] && [ "$failed" -eq 0 ]; then
 elif [ $((passed + failed)) -eq 0 ]; then
     failed=1 why="$why (it ran no test)"
 fi
-echo "$passed $failed" >"$file"
+echo "$passed $failed $(($(date +%s) - start)) s" >"$file"
 [ "$failed" -eq 0 ] || cat "$work/out"
 printf '%-28s %4d passed, %d failed%s\n' "$name" "$passed" "$failed" "$why"
 exit 0
