@@ -24,6 +24,11 @@ static bool persists(const tier_cache *c)
     return c->store && !(c->flags & (TIER_READ_ONLY | TIER_NO_MEMORY));
 }
 
+static struct tier__pending **bucket_of(tier_cache *c, const tier_digest *key)
+{
+    return &c->pending_by_key[tier__digest_word(key) % TIER__PENDING_BUCKETS];
+}
+
 void tier__pending_add(tier_cache *c, tier__node *n, struct tier__built *b)
 {
     if (!persists(c))
@@ -45,6 +50,9 @@ void tier__pending_add(tier_cache *c, tier__node *n, struct tier__built *b)
         c->pending_tail = &c->pending;
         c->pending_since = tier__monotonic_ms();
     }
+    struct tier__pending **bucket = bucket_of(c, &p->variant->key);
+    p->same = *bucket;
+    *bucket = p;
     *c->pending_tail = p;
     c->pending_tail = &p->next;
     c->pending_count++;
@@ -59,7 +67,7 @@ tier__entry *tier__pending_blob(tier_cache *c, const tier_digest *key, struct ti
 {
     tier__entry *e = NULL;
     pthread_mutex_lock(&c->world_lock);
-    for (struct tier__pending *p = c->pending; p; p = p->next)
+    for (struct tier__pending *p = *bucket_of(c, key); p; p = p->same)
         if (tier__digest_equal(&p->variant->key, key) && (p->blob || p->saved.size)) {
             if (p->blob)
                 e = tier__entry_ref(p->blob);
@@ -87,6 +95,7 @@ void tier__pending_drop(tier_cache *c)
 {
     pending_free(c, c->pending);
     c->pending = NULL;
+    memset(c->pending_by_key, 0, sizeof c->pending_by_key);
     c->pending_count = 0;
     c->pending_bytes = 0;
 }
@@ -490,8 +499,13 @@ static void pending_done(tier_cache *c, struct tier__pending *list, struct tier_
         c->pending = last->next;
         last->next = NULL;
         c->pending_count -= count;
-        for (struct tier__pending *p = list; p; p = p->next)
+        for (struct tier__pending *p = list; p; p = p->next) {
+            struct tier__pending **at = bucket_of(c, &p->variant->key);
+            while (*at != p)
+                at = &(*at)->same;
+            *at = p->same;
             c->pending_bytes -= p->saved.size + (p->blob ? p->blob->size : 0);
+        }
         if (!c->pending)
             c->pending_tail = &c->pending;
         c->pending_since = tier__monotonic_ms();
@@ -524,6 +538,8 @@ int tier__pending_flush(tier_cache *c, bool force)
         if (!rc && before == c->last_news && tier__store_news(c->store) == before + 1)
             c->last_news = before + 1; /* that was us, nobody else */
         pthread_mutex_unlock(&c->graph);
+        if (!rc)
+            tier__closures_written(c);
         if (rc) {
             tier__count(&c->base, TIER__STORE_SKIPPED, 1);
             tier__log(&c->base, TIER_LOG_WARNING, "store: %zu results stay in memory only: %s", count,

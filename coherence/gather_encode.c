@@ -194,6 +194,16 @@ static struct tier__closure *next_waiting(tier_cache *c, tier__node **out)
     return found;
 }
 
+void tier__closures_written(tier_cache *c)
+{
+    pthread_mutex_lock(&c->graph);
+    for (size_t i = 0; i < c->nodes.bucket_count; i++)
+        for (tier__node *n = c->nodes.bucket[i]; n; n = n->chain)
+            if (n->closure && !n->closure->wait)
+                tier__buf_fini(&n->closure->graph);
+    pthread_mutex_unlock(&c->graph);
+}
+
 int tier__closures_write(tier_cache *c, tier__write *w)
 {
     int rc = 0;

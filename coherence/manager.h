@@ -28,6 +28,7 @@ enum {
     TIER__BAN_MAX = 64,     /* live bans; the next one bans everything older */
     TIER__TEXT_MAX = 4096,  /* of a remembered failure's text */
     TIER__SMALL_BLOB = 512, /* lives in the variant: half of a real analyzer's results, one put less each */
+    TIER__PENDING_BUCKETS = 4096,
     TIER__CLOSURE_MIN = 64, /* results below a request that make a list of its leaves worth its writing */
     TIER__CHUNK = 4096      /* of the arrays by id */
 };
@@ -250,6 +251,7 @@ struct tier_session {
     atomic_int canceled; /* 0 or TIER_ECANCELED; of the root */
     atomic_uint forks;
     uint32_t depth, nest;
+    uint64_t reads;          /* files that it read itself */
     tier__frame *frame;      /* innermost; NULL: the session itself */
     tier__frame *fork_frame; /* the parent's frame that our own reads go to; NULL: none */
     tier__entry *content;    /* the bytes that a path-free build is about to get; lent by who resolves it */
@@ -290,8 +292,8 @@ struct tier__table_of { /* hash table with chains through the element */
     void **bucket;
     size_t bucket_count, count;
 };
-struct tier__pending { /* a result that waits for its commit */
-    struct tier__pending *next;
+struct tier__pending {                 /* a result that waits for its commit */
+    struct tier__pending *next, *same; /* same: in its bucket by content key */
     tier__node *node;
     struct tier__variant *variant;
     tier__entry *blob;      /* referenced; NULL: none */
@@ -344,6 +346,7 @@ struct tier_cache {
     uint64_t detached;
 
     struct tier__pending *pending, **pending_tail;
+    struct tier__pending *pending_by_key[TIER__PENDING_BUCKETS];
     size_t pending_count;
     uint64_t pending_bytes;
     int64_t pending_since;
@@ -508,6 +511,7 @@ bool tier__closure_agrees(tier__view *v, struct tier__path *p);
 void tier__closure_unref(tier_cache *c, struct tier__closure *k);
 bool tier__closures_wait(tier_cache *c); /* for the disk */
 int tier__closures_write(tier_cache *c, tier__write *w);
+void tier__closures_written(tier_cache *c); /* committed: what the disk has need not be in memory too */
 void tier__closure_anchor(tier_session *s, struct tier__path *p, struct tier__look *absent);
 
 /* ---- ban.c, mark.c */

@@ -308,6 +308,7 @@ void tier__cache_after_fork(tier_cache *c)
     c->store_map_size = 0;
     c->reverse = NULL;
     c->pending = NULL;
+    memset(c->pending_by_key, 0, sizeof c->pending_by_key);
     c->pending_count = 0;
     c->pending_bytes = 0;
     c->sessions = NULL;

@@ -67,7 +67,7 @@ int tier_file(tier_session *s, const char *path, tier_value *v)
     int rc = read_begin(s, "tier_file", path, &p);
     if (rc)
         return rc;
-    uint64_t before = atomic_load_explicit(&s->cache->base.metric[TIER__FILE_READ], memory_order_relaxed);
+    uint64_t before = s->reads;
     /* the content first, so that one reading serves the observation and the loan */
     rc = tier__view_content(s, p, &digest, &e);
     if (rc && tier__sticky(rc))
@@ -84,7 +84,7 @@ int tier_file(tier_session *s, const char *path, tier_value *v)
     }
     if (!e)
         return tier__fail(s, TIER_ECHANGED, "%s changed under way", path);
-    bool read = atomic_load_explicit(&s->cache->base.metric[TIER__FILE_READ], memory_order_relaxed) != before;
+    bool read = s->reads != before;
     return tier__lend(s, e, read ? TIER_BUILT : TIER_HIT, v);
 }
 

@@ -269,6 +269,7 @@ static int content_first(tier_session *s, struct tier__path *p, struct tier__loo
         struct tier__statid id;
         int64_t at;
         int rc = read_file(c, p, &id, &at, entry);
+        s->reads += rc == 0;
         if (rc == TIER_ECHANGED)
             atomic_store(&v->changed, true);
         if (rc == TIER_ECHANGED || rc == TIER_ENOMEM || rc == TIER_EIO)
@@ -310,6 +311,7 @@ static int content_again(tier_session *s, struct tier__path *p, const struct tie
     }
     tier__count(&c->base, TIER__FILE_MISS, 1);
     int rc = read_file(c, p, &id, &at, entry);
+    s->reads += rc == 0;
     if (!rc && tier__digest_equal(&(*entry)->key, &look->content))
         return 0;
     if (!rc)
