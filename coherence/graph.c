@@ -369,6 +369,7 @@ void tier__node_add(tier_cache *c, tier__node *n, struct tier__variant *v)
         n->variant_count++;
     memmove(n->variant + 1, n->variant, at * sizeof *n->variant);
     n->variant[0] = tier__variant_ref(v);
+    n->changes++;
     c->graph_version++;
     pthread_mutex_unlock(&c->graph);
     tier__variant_unref(c, gone);

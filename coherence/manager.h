@@ -120,6 +120,7 @@ typedef struct tier__node { /* a request; interned for the life of the cache or 
     uint32_t dep; /* its RESULT dependency */
     struct tier__variant *variant[TIER__VARIANT_MAX]; /* newest first; guarded by graph */
     uint32_t variant_count;
+    uint64_t changes;              /* of variant; guarded by graph */
     uint64_t loaded_epoch;         /* 0: never asked the store */
     enum tier__state state;        /* guarded by graph; of the newest view (I5, I6) */
     uint64_t event;                /* sequence of the last event that marked it */

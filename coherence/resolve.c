@@ -15,6 +15,7 @@ struct step { /* one request on its way up to date */
     tier__node *node;
     struct tier__variant *variant[TIER__VARIANT_MAX]; /* referenced */
     uint32_t count, at, edge;
+    uint64_t changes; /* of the node's variants, when they were taken */
     bool entered, child_failed, snapped;
     struct tier__cause cause; /* of the newest variant's end */
 };
@@ -76,6 +77,7 @@ static void step_snap(tier_cache *c, struct step *t)
         pthread_mutex_lock(&c->graph);
         for (; t->count < t->node->variant_count; t->count++)
             t->variant[t->count] = tier__variant_ref(t->node->variant[t->count]);
+        t->changes = t->node->changes;
         pthread_mutex_unlock(&c->graph);
     }
     t->snapped = true;
@@ -277,6 +279,14 @@ static int publish(tier_session *s, tier__node *n, struct tier__built *b)
     return rc;
 }
 
+static bool variants_moved(tier_cache *c, const struct step *t)
+{
+    pthread_mutex_lock(&c->graph);
+    bool moved = !(c->flags & TIER_NO_MEMORY) && t->node->changes != t->changes;
+    pthread_mutex_unlock(&c->graph);
+    return moved;
+}
+
 static int build_step(struct walk *w, struct step *t)
 {
     tier_session *s = w->s;
@@ -284,7 +294,8 @@ static int build_step(struct walk *w, struct step *t)
     struct tier__built b;
     if (w->flags & TIER__NO_BUILD)
         return tier__say(s, TIER_EABSENT, "not known without building");
-    if (tier__build_enter(s, t->node)) {
+    if (tier__build_enter(s, t->node) || variants_moved(c, t)) {
+        tier__build_leave(s, t->node);
         t->snapped = false; /* another session has just built it: look at what came of that */
         return 1;
     }

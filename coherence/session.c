@@ -77,7 +77,8 @@ int tier__session_check(tier_session *s)
 }
 
 /* ---- life */
-static tier_session *session_new(tier_cache *c, tier__view *v)
+/* Whole before anybody can see it: others walk the list of sessions. */
+static tier_session *session_new(tier_cache *c, tier__view *v, tier_session *parent)
 {
     tier_session *s = tier__zalloc(&c->base, 1, sizeof *s);
     if (!s)
@@ -89,31 +90,54 @@ static tier_session *session_new(tier_cache *c, tier__view *v)
     atomic_init(&s->canceled, 0);
     atomic_init(&s->forks, 0);
     tier__buf_init(&s->detail, &c->base);
+    if (!parent)
+        return s;
+    s->parent = parent;
+    s->root = parent->root;
+    s->flags = parent->flags;
+    s->deadline = parent->deadline;
+    s->fork_depth = parent->depth;
+    s->nest = parent->nest;
+    if (parent->frame) { /* what the fork reads, the build has read */
+        if (!(s->frame = tier__zalloc(&c->base, 1, sizeof *s->frame))) {
+            tier__free(&c->base, s);
+            return NULL;
+        }
+        s->fork_frame = parent->frame;
+        s->frame->path_free = parent->frame->path_free;
+        s->frame->node = parent->frame->node;
+        tier__buf_init(&s->frame->tags, &c->base);
+    }
+    return s;
+}
+
+static void session_link(tier_cache *c, tier_session *s)
+{
     pthread_mutex_lock(&c->world_lock);
     s->id = ++c->next_session;
     s->next = c->sessions;
     c->sessions = s;
     pthread_mutex_unlock(&c->world_lock);
-    return s;
 }
 
-int tier_begin(tier_cache *c, const tier_session_options *o, tier_session **s)
+int tier_begin(tier_cache *c, const tier_session_options *o, tier_session **out)
 {
-    if (!c || c->magic != TIER__CACHE_MAGIC || !s ||
+    if (!c || c->magic != TIER__CACHE_MAGIC || !out ||
         (o && (o->struct_size < sizeof *o || o->flags & ~3u || o->deadline_ms < 0)))
         return TIER_EINVAL;
-    *s = NULL;
+    *out = NULL;
     tier__cache_after_fork(c);
     tier__news(c);
     tier__view *v = tier__view_new(c);
-    if (!v)
-        return TIER_ENOMEM;
-    if (!(*s = session_new(c, v))) {
+    tier_session *s = v ? session_new(c, v, NULL) : NULL;
+    if (!s) {
         tier__view_unref(v);
         return TIER_ENOMEM;
     }
-    (*s)->flags = o ? o->flags : 0;
-    (*s)->deadline = o && o->deadline_ms ? tier__monotonic_ms() + o->deadline_ms : 0;
+    s->flags = o ? o->flags : 0;
+    s->deadline = o && o->deadline_ms ? tier__monotonic_ms() + o->deadline_ms : 0;
+    session_link(c, s);
+    *out = s;
     return 0;
 }
 
@@ -122,31 +146,12 @@ int tier_fork(tier_session *parent, tier_session **child)
     if (!parent || parent->magic != TIER__SESSION_MAGIC || !child)
         return TIER_EINVAL;
     *child = NULL;
-    atomic_fetch_add(&parent->view->refs, 1);
-    tier_session *s = session_new(parent->cache, parent->view);
-    if (!s) {
-        tier__view_unref(parent->view);
+    tier_session *s = session_new(parent->cache, parent->view, parent);
+    if (!s)
         return TIER_ENOMEM;
-    }
-    s->parent = parent;
-    s->root = parent->root;
-    s->flags = parent->flags;
-    s->deadline = parent->deadline;
-    s->fork_depth = parent->depth;
-    s->nest = parent->nest;
-    if (parent->frame) { /* what the fork reads, the build has read */
-        s->frame = tier__zalloc(&s->cache->base, 1, sizeof *s->frame);
-        if (!s->frame) {
-            s->parent = NULL;
-            tier_end(&s);
-            return TIER_ENOMEM;
-        }
-        s->fork_frame = parent->frame;
-        s->frame->path_free = parent->frame->path_free;
-        s->frame->node = parent->frame->node;
-        tier__buf_init(&s->frame->tags, &s->cache->base);
-    }
+    atomic_fetch_add(&parent->view->refs, 1);
     atomic_fetch_add(&parent->forks, 1);
+    session_link(s->cache, s);
     *child = s;
     return 0;
 }
