@@ -178,6 +178,9 @@ int tier__admin_store(tier_admin *a, bool write)
     rc = tier__store_open(a->base, &o, &a->store, why, sizeof why);
     if (rc) {
         a->store = NULL;
+        if (rc == TIER_EDAMAGE)
+            return tier__admin_fail(a, rc, "the store in %s is damaged (%s): repair it first",
+                                    a->profile->dir, why);
         return tier__admin_fail(a, rc, "%s", *why ? why : tier_strerror(rc));
     }
     return 0;

@@ -334,6 +334,8 @@ d="-d $work/cache"
     : >"$work/cache/v1/data.mdb.not"
     truncate -s 8192 "$work/cache/v1/data.mdb" 2>/dev/null || dd if=/dev/null of="$work/cache/v1/data.mdb" bs=1 seek=8192 2>/dev/null
     run 4 $d check
+    run 8 $d stats
+    err "repair it first"
     run 1 $d --json repair
     json "d['begun_anew'] and d['left'] == 0"
     run 0 $d check
