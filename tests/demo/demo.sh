@@ -27,7 +27,7 @@ export TIERKIT_PROFILE
 bold='' dim='' red='' green='' plain=''
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ] && [ "${TERM:-dumb}" != dumb ]; then
     escape=$(printf '\033')
-    bold="$escape[1m" dim="$escape[2m" red="$escape[31m" green="$escape[32m" plain="$escape[0m"
+    bold="${escape}[1m" dim="${escape}[2m" red="${escape}[31m" green="${escape}[32m" plain="${escape}[0m"
 fi
 
 cleanup()

@@ -146,6 +146,7 @@ say_what()
     fi
     printf '%sA copy of %s: %d files, %d MB. tierlint runs over all of it.%s\n' "$bold" "$what" "$files" \
         "$(du -sk . | awk '{ print int($1 / 1024) }')" "$plain"
+    printf 'the copy      %s, with its caches at most %d MB; gone at the end\n' "$work" $((need / 1024))
     printf 'the header    %s, included by name %d times\n' "$H" "$included"
     printf 'the source    %s, %d functions\n' "$F" "$functions"
     printf 'planted       %s in both, declared unlike its definition: a finding that points from the one to the other\n\n' \
