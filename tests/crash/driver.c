@@ -234,6 +234,26 @@ static void random_bytes(struct drive_random *r, char *to, size_t size)
         to[i] = (char)drive_random(r, 256);
 }
 
+/* From ZEROED on they need a whole page. LETTERS hits values more than structure: what only a checksum sees.
+ */
+#define HOW(X)                                                                                     \
+    X(BITS, "bits flipped")                                                                        \
+    X(LETTERS, "letters changed") X(RUN, "a run of random bytes") X(GARBAGE, "garbage at the end") \
+        X(SHORT, "cut short") X(ZEROED, "a page zeroed") X(SWAPPED, "two pages swapped")           \
+            X(SHORT_PAGE, "cut at a page") X(RANDOM_PAGE, "a page of random bytes")                \
+                X(OLDER_PAGE, "an older page") X(HEAD, "numbers changed in a page's head")
+enum how {
+#define HOW_ENUM(name, text) name,
+    HOW(HOW_ENUM)
+#undef HOW_ENUM
+        HOWS
+};
+static const char *const how_text[] = {
+#define HOW_TEXT(name, text) text,
+    HOW(HOW_TEXT)
+#undef HOW_TEXT
+};
+
 /* Damages f's text, which is a copy; older is what the same file held at another time. What was done goes to
  * did. */
 static void damage(struct drive_random *r, struct drive_text *f, const struct drive_text *older, char did[64])
@@ -242,45 +262,46 @@ static void damage(struct drive_random *r, struct drive_text *f, const struct dr
     size_t pages = f->size / PAGE, at = f->size ? drive_random(r, (uint32_t)f->size) : 0;
     size_t left = f->size - at, n = 1 + drive_random(r, 300),
            page = pages ? drive_random(r, (uint32_t)pages) : 0;
-    uint32_t kind = drive_random(r, pages ? 10 : 4);
-    static const char *const name[] = {"bits flipped",       "a run of random bytes",
-                                       "garbage at the end", "cut short",
-                                       "a page zeroed",      "two pages swapped",
-                                       "cut at a page",      "a page of random bytes",
-                                       "an older page",      "numbers changed in a page's head"};
-    snprintf(did, 64, "%s", name[kind]);
+    enum how how = (enum how)drive_random(r, pages ? HOWS : ZEROED);
+    snprintf(did, 64, "%s", how_text[how]);
     n = n < left ? n : left;
-    switch (kind) {
-    case 0:
+    switch (how) {
+    case BITS:
         for (uint32_t i = 1 + drive_random(r, 8); f->size && i > 0; i--)
             f->data[drive_random(r, (uint32_t)f->size)] ^= (char)(1 << drive_random(r, 8));
         break;
-    case 1:
+    case LETTERS:
+        for (uint32_t i = 1 + drive_random(r, 2000); f->size && i > 0; i--) {
+            char *c = &f->data[drive_random(r, (uint32_t)f->size)];
+            *c = (char)(*c >= 'a' && *c < 'z' ? *c + 1 : *c);
+        }
+        break;
+    case RUN:
         random_bytes(r, f->data + at, n);
         break;
-    case 2:
+    case GARBAGE:
         random_bytes(r, block, sizeof block);
         drive_add(f, block, 1 + drive_random(r, PAGE - 1));
         break;
-    case 3:
+    case SHORT:
         f->size = at;
         break;
-    case 4:
+    case ZEROED:
         memset(f->data + page * PAGE, 0, PAGE);
         break;
-    case 5:
+    case SWAPPED:
         at = drive_random(r, (uint32_t)pages) * (size_t)PAGE;
         memcpy(block, f->data + page * PAGE, PAGE);
         memcpy(f->data + page * PAGE, f->data + at, PAGE);
         memcpy(f->data + at, block, PAGE);
         break;
-    case 6:
+    case SHORT_PAGE:
         f->size = page * PAGE;
         break;
-    case 7:
+    case RANDOM_PAGE:
         random_bytes(r, f->data + page * PAGE, PAGE);
         break;
-    case 8:
+    case OLDER_PAGE:
         if (older->size >= (page + 1) * PAGE)
             memcpy(f->data + page * PAGE, older->data + page * PAGE, PAGE);
         break;
@@ -361,18 +382,32 @@ static void use_whole(struct bench *b, const struct store *s, const char *dir, c
     free(out.data);
 }
 
+/* n is the number of the damage: now the tree is that of the store, so that all of it is used, and now it is
+ * another one, so that some must be computed beside what is whole. */
+static void set_tree(struct bench *b, uint32_t n, const struct store *tree, const char *dir,
+                     struct run *wanted)
+{
+    if (n % 4 == 3)
+        return; /* as it was */
+    if (n % 4 == 2)
+        edit(b, drive_random(&b->random, FILES));
+    else
+        write_store(tree, dir, false);
+    truth(b, wanted);
+}
+
 static void damages(struct bench *b, const char *tree)
 {
-    struct store *store = calloc(STORES, sizeof *store);
+    struct store *store = calloc(STORES, sizeof *store), *trees = calloc(STORES, sizeof *store);
     const char *dir = getenv("TIERKIT_DIR");
     struct run wanted = {.status = 0}, got = {.status = 0};
     char did[160], after[200];
-    if (!store)
+    if (!store || !trees)
         drive_die("memory");
     for (int i = 0; i < STORES; i++) { /* each knows more: what was edited remains as variants */
         edit(b, (uint32_t)i);
         run(b, i % 2, &got);
-        if (chdir(dir) || !read_store(&store[i]) || chdir(tree))
+        if (!read_store(&trees[i]) || chdir(dir) || !read_store(&store[i]) || chdir(tree))
             drive_die(dir);
     }
     for (int i = 0; i < STORES; i++)
@@ -380,10 +415,7 @@ static void damages(struct bench *b, const char *tree)
     for (uint32_t n = 0; n < DAMAGES * b->rounds && b->failed < ENOUGH_FAILURES; n++) {
         uint32_t which = drive_random(&b->random, STORES);
         int p = (int)drive_random(&b->random, 2);
-        if (n % 4 == 0) { /* now it must compute, and may use only what is whole */
-            edit(b, drive_random(&b->random, FILES));
-            truth(b, &wanted);
-        }
+        set_tree(b, n, &trees[which], tree, &wanted);
         write_store(&store[which], dir, drive_random(&b->random, 2));
         damage_store(b, &store[which], &store[(which + 1) % STORES], did);
         if (chdir(tree))
@@ -398,6 +430,7 @@ static void damages(struct bench *b, const char *tree)
         }
     }
     free_stores(store);
+    free_stores(trees);
     free_run(&wanted);
     free_run(&got);
 }
