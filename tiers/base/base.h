@@ -106,7 +106,8 @@ struct tier__reader {
 };
 static inline struct tier__reader tier__reader_of(const void *data, size_t size)
 {
-    struct tier__reader r = {(const unsigned char *)data, (const unsigned char *)data + size, false};
+    const unsigned char *at = data;
+    struct tier__reader r = {at, size ? at + size : at, false}; /* of nothing, also where data is NULL */
     return r;
 }
 uint8_t tier__read_u8(struct tier__reader *r);
