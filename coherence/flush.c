@@ -19,6 +19,13 @@ struct tier__group { /* one write transaction */
 };
 
 /* ---- waiting */
+int tier__compresses(const tier_cache *c)
+{
+    bool none = strcmp(tier__profile_word(c->profile, TIER__KEY_CODEC), "none") == 0 ||
+                tier__profile_int(c->profile, TIER__KEY_STORE_COMPRESS_LEVEL) == 0;
+    return none ? 0 : TIER__COMPRESS;
+}
+
 static bool persists(const tier_cache *c)
 {
     return c->store && !(c->flags & (TIER_READ_ONLY | TIER_NO_MEMORY));
@@ -364,7 +371,7 @@ static int put_result(struct tier__group *g, const struct tier__pending *p)
         tier__buf_put(&b, v->hash.byte, sizeof v->hash.byte);
         rc = b.failed ? TIER_ENOMEM
                       : tier__write_put(g->w, TIER__BLOB, v->key.byte, sizeof v->key.byte, b.data, b.size,
-                                        TIER__COMPRESS);
+                                        tier__compresses(c));
     }
     tier__buf_fini(&b);
     tier__buf_fini(&old);

@@ -498,6 +498,7 @@ void tier__pending_add(tier_cache *c, tier__node *n, struct tier__built *b); /* 
 tier__entry *tier__pending_blob(tier_cache *c, const tier_digest *key,
                                 struct tier__buf *saved); /* what still waits */
 int tier__pending_flush(tier_cache *c, bool force);
+int tier__compresses(const tier_cache *c); /* TIER__COMPRESS, or 0 where the settings say so */
 void tier__pending_drop(tier_cache *c);
 void tier__news(tier_cache *c);                         /* at begin: has another process committed? */
 bool tier__closure_try(tier_session *s, tier__node *n); /* binds n where all its leaves are as they were */

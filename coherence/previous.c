@@ -83,7 +83,8 @@ static void version_keep(tier_cache *c, const tier__entry *e)
     tier__write *w;
     if (!c->store || c->flags & (TIER_READ_ONLY | TIER_NO_MEMORY) || tier__write_begin(c->store, &w))
         return;
-    if (tier__write_put(w, TIER__BLOB, e->key.byte, sizeof e->key.byte, e->data, e->size, TIER__COMPRESS))
+    if (tier__write_put(w, TIER__BLOB, e->key.byte, sizeof e->key.byte, e->data, e->size,
+                        tier__compresses(c)))
         tier__write_abort(&w);
     else
         tier__write_commit(&w);
