@@ -1,4 +1,5 @@
 /* check.c - one session on each side, the same questions, the answers compared. */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -175,9 +176,19 @@ static void child_asks(struct model *m, const struct op *o, const struct questio
 
 /* Whether a listing names a buffer that is on no disk, and what mode and time such a buffer has, the contract
  * leaves open: the sides differ. */
-static bool differs_by_overlay(const struct question *q)
+static bool differs_by_overlay(const struct model *m, const struct question *q)
 {
-    return q->type == T_LIST || q->type == T_WHOLE || (q->type == T_PLACE && *q->args > '1');
+    bool lists = q->type == T_LIST || q->type == T_WHOLE, differs = false;
+    for (unsigned i = 0; i < FILES && lists; i++) {
+        char path[700], real[PATH_MAX], top[PATH_MAX];
+        if (!(m->overlays >> i & 1))
+            continue;
+        snprintf(path, sizeof path, "%s/%s", m->root, file_name[i]);
+        size_t n = realpath(m->root, top) ? strlen(top) : 0;
+        differs |=
+            !realpath(path, real) || strncmp(real, top, n) != 0 || strcmp(real + n + 1, file_name[i]) != 0;
+    }
+    return differs || (m->overlays && q->type == T_PLACE && *q->args > '1');
 }
 
 void check_run(struct model *m, const struct op *o)
@@ -190,11 +201,10 @@ void check_run(struct model *m, const struct op *o)
     for (size_t i = 0; i < n; i++)
         do
             question_make(&r, &q[i]);
-        while (m->overlays && differs_by_overlay(&q[i]));
-    if (o->b < 2 && !m->overlays) { /* a closure serves a view that has seen nothing yet */
-        memset(&q[0], 0, sizeof q[0]);
-        q[0].type = T_WHOLE;
-    }
+        while (differs_by_overlay(m, &q[i]));
+    struct question first = {.type = T_WHOLE}; /* a closure serves a view that has seen nothing yet */
+    if (o->b < 2 && !differs_by_overlay(m, &first))
+        q[0] = first;
     memo_view_begin(m);
     side_ask(m, &m->oracle, q, be, n, false);
     if (child)

@@ -430,17 +430,19 @@ static int outside(T *t, tier_out *out)
     return put(t, out, text);
 }
 
-static int now(T *t, tier_session *s, tier_out *out)
+static int now(T *t, tier_session *s, const tier_query *q, tier_out *out)
 {
+    (void)q;
     if (t->side->m->frame && t->side->oracle)
         t->side->m->frame->once = true;
     int rc = t->side->api.once(s, "the test's own state");
     return rc ? rc : outside(t, out);
 }
 
-static int over(T *t, tier_session *s, tier_out *out)
+static int over(T *t, tier_session *s, const tier_query *q, tier_out *out)
 {
     tier_value v;
+    (void)q;
     int rc = ask(t, s, T_NOW, NULL, NULL, &v);
     return rc ? rc : put(t, out, strtol(v.data, NULL, 10) % 2 ? "odd" : "even");
 }
@@ -467,14 +469,38 @@ static int fading(T *t, tier_session *s, const tier_query *q, tier_out *out)
     return rc ? rc : put(t, out, v.data);
 }
 
+/* Reads in a forked session: what that read, this build has read. */
 static int bulk(T *t, tier_session *s, const tier_query *q, tier_out *out)
 {
-    tier_value v;
-    int rc = ask(t, s, T_FACE, q->path, NULL, &v);
+    tier_session *child;
+    tier_value v = {.size = 0};
+    int rc = t->side->api.fork(s, &child);
+    if (rc)
+        return rc;
+    rc = ask(t, child, T_FACE, q->path, NULL, &v);
     for (size_t n = 0; !rc && n < BULK_BYTES; n += v.size + 1) {
         rc = put(t, out, v.data);
         if (!rc)
             rc = put(t, out, "\n");
+    }
+    int ended = t->side->api.end(&child);
+    return rc ? rc : ended;
+}
+
+/* What is no file, on top of a result that has a closure. */
+static int surroundings(T *t, tier_session *s, tier_out *out)
+{
+    static const struct {
+        int type;
+        const char *path, *args;
+    } asked[] = {{T_AMBIENT, NULL, "01"}, {T_FADING, "src/a.t", NULL}, {T_REAL, "lnk/x.h", NULL}};
+    int rc = 0;
+    for (int i = 0; i < 3 && !rc; i++) {
+        tier_value v;
+        char line[200];
+        int seen_rc = ask(t, s, asked[i].type, asked[i].path, asked[i].args, &v);
+        int n = snprintf(line, sizeof line, "%d %.100s", seen_rc, seen_rc ? "" : (const char *)v.data);
+        rc = t->side->api.out_record(out, line, (size_t)n);
     }
     return rc;
 }
@@ -487,6 +513,7 @@ static int whole(T *t, tier_session *s, const tier_query *q, tier_out *out)
         return rc;
     size_t cursor = 0;
     char name[300], line[600];
+    rc = surroundings(t, s, out);
     while (!rc && next_name(t, &v, &cursor, name)) {
         int a = ask(t, s, T_REACH, name, NULL, &r);
         int n = snprintf(line, sizeof line, "%s %d %.50s", name, a, a ? "" : (const char *)r.data);
@@ -499,47 +526,10 @@ static int whole(T *t, tier_session *s, const tier_query *q, tier_out *out)
 
 /* ---- one build callback for all ---- */
 
-static int compute(T *t, tier_session *s, const tier_query *q, tier_out *out)
-{
-    switch (t->kind) {
-    case T_OUTLINE:
-        return outline(t, s, q, out);
-    case T_FACE:
-        return face(t, s, q, out);
-    case T_LETTERS:
-        return letters(t, s, q, out);
-    case T_RESOLVE:
-        return resolve(t, s, q, out);
-    case T_VALUE:
-        return value(t, s, q, out);
-    case T_REACH:
-        return reach(t, s, q, out);
-    case T_CHECK:
-        return check(t, s, q, out);
-    case T_COND:
-        return cond(t, s, q, out);
-    case T_AMBIENT:
-        return ambient(t, s, q, out);
-    case T_LIST:
-        return list(t, s, q, out);
-    case T_PLACE:
-        return place(t, s, q, out);
-    case T_REAL:
-        return real(t, s, q, out);
-    case T_NOW:
-        return now(t, s, out);
-    case T_OVER:
-        return over(t, s, out);
-    case T_TAGGED:
-        return tagged(t, s, q, out);
-    case T_FADING:
-        return fading(t, s, q, out);
-    case T_BULK:
-        return bulk(t, s, q, out);
-    default:
-        return whole(t, s, q, out);
-    }
-}
+typedef int compute_fn(T *t, tier_session *s, const tier_query *q, tier_out *out);
+static compute_fn *const compute[TYPES] = {outline, face, letters, resolve, value, reach,
+                                           check,   cond, ambient, list,    place, real,
+                                           now,     over, tagged,  fading,  bulk,  whole};
 
 static int build(tier_session *s, const tier_query *q, tier_out *out, void *user)
 {
@@ -551,10 +541,10 @@ static int build(tier_session *s, const tier_query *q, tier_out *out, void *user
         pthread_mutex_lock(&m->lock);
         r->runs++;
         pthread_mutex_unlock(&m->lock);
-        return compute(t, s, q, out);
+        return compute[t->kind](t, s, q, out);
     }
     frame_begin(m, &f, r);
-    int rc = compute(t, s, q, out);
+    int rc = compute[t->kind](t, s, q, out);
     frame_end(m, &f, rc);
     return rc;
 }
