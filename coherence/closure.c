@@ -327,6 +327,12 @@ bool tier__closure_clean(tier_session *s, tier__node *n)
     return bound;
 }
 
+void tier__closure_edges(tier_session *s, const tier__node *n, struct tier__variant *v)
+{
+    if (s->view->snapshot)
+        tier__snapshot_edges(s, n, v);
+}
+
 bool tier__closure_value(tier__view *v, const struct tier__dep *result, tier_digest *hash)
 {
     struct tier__snapshot_node known;

@@ -85,6 +85,8 @@ void tier__snapshot_free(tier_cache *c, struct tier__snapshot *t);
 /* The result of that identity, when nothing below it changed; its number, or UINT32_MAX. */
 uint32_t tier__snapshot_clean(const struct tier__snapshot *t, const tier_digest *identity,
                               struct tier__snapshot_node *out);
+/* v's edges from the snapshot instead of from the names on disk, where it has just that variant of n. */
+void tier__snapshot_edges(tier_session *s, const tier__node *n, struct tier__variant *v);
 bool tier__snapshot_node_at(const struct tier__snapshot *t, uint32_t number, struct tier__snapshot_node *out);
 
 struct tier__snapshot_dep {

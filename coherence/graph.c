@@ -290,8 +290,29 @@ struct tier__request *tier__request_of(tier_cache *c, const tier__node *n)
     return tier__request_make(c, &like);
 }
 
+/* What a result's dependency asks for, where all that is known of it is its identity. */
+static void request_have(tier_cache *c, struct tier__dep *d)
+{
+    tier_digest identity;
+    pthread_mutex_lock(&c->graph);
+    bool known = d->node || d->request;
+    pthread_mutex_unlock(&c->graph);
+    if (known)
+        return;
+    memcpy(identity.byte, d->name, sizeof identity.byte);
+    struct tier__request *q = tier__request_load(c, &identity);
+    pthread_mutex_lock(&c->graph);
+    if (!d->request) {
+        d->request = q;
+        q = NULL;
+    }
+    pthread_mutex_unlock(&c->graph);
+    tier__free(&c->base, q);
+}
+
 tier__node *tier__dep_node(tier_cache *c, struct tier__dep *d)
 {
+    request_have(c, d);
     pthread_mutex_lock(&c->graph);
     tier__node *n = d->node;
     struct tier__request *q = d->request;

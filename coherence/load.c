@@ -221,6 +221,22 @@ static void variant_merge(tier_cache *c, tier__node *n, const struct tier__varia
     tier__variant_unref(c, v);
 }
 
+struct tier__request *tier__request_load(tier_cache *c, const tier_digest *identity)
+{
+    struct tier__buf b;
+    struct tier__request_record q;
+    struct tier__request *made = NULL;
+    tier__buf_init(&b, &c->base);
+    if (c->store &&
+        tier__store_get(c->store, NULL, TIER__VARIANT, identity->byte, sizeof identity->byte, &b) == 0) {
+        struct tier__reader r = tier__reader_of(b.data, b.size);
+        if (tier__get_node(&r, &q))
+            made = tier__request_make(c, &q.request);
+    }
+    tier__buf_fini(&b);
+    return made;
+}
+
 void tier__node_load(tier_cache *c, tier__node *n)
 {
     pthread_mutex_lock(&c->graph);

@@ -489,7 +489,8 @@ void tier__built_fini(tier_cache *c, struct tier__built *b);
 int tier__cycle(tier_session *s, const tier__node *n); /* TIER_ECYCLE with the path of it */
 
 /* ---- load.c, flush.c, record.c, closure.c */
-void tier__node_load(tier_cache *c, tier__node *n);               /* its variants from disk, once an epoch */
+void tier__node_load(tier_cache *c, tier__node *n); /* its variants from disk, once an epoch */
+struct tier__request *tier__request_load(tier_cache *c, const tier_digest *identity); /* from its variants */
 bool tier__variant_edges(tier_cache *c, struct tier__variant *v); /* interns what is raw; false: unusable */
 tier__entry *tier__blob_load(tier_session *s, tier__node *n, const struct tier__variant *v);
 void tier__memo_load(tier_cache *c, struct tier__path *p);
@@ -505,6 +506,7 @@ bool tier__closure_try(tier_session *s, tier__node *n); /* binds n where all its
 void tier__closure_make(tier_session *s, tier__node *n);
 /* Where a snapshot says that nothing below n changed: binds it; the value hash that its readers compare. */
 bool tier__closure_clean(tier_session *s, tier__node *n);
+void tier__closure_edges(tier_session *s, const tier__node *n, struct tier__variant *v); /* see closure.h */
 bool tier__closure_value(tier__view *v, const struct tier__dep *result, tier_digest *hash);
 bool tier__closure_look(tier__view *v, const struct tier__path *p, struct tier__look *out);
 void tier__closures_free(tier__view *v);

@@ -213,6 +213,7 @@ static int walk_variant(struct walk *w, struct step *t, int *rc)
             note_text(c, t, "invalidated");
             return DIFFERENT;
         }
+        tier__closure_edges(s, t->node, v);
         if (!tier__variant_edges(c, v)) {
             note_text(c, t, "its record names dependencies that are gone");
             return DIFFERENT;

@@ -144,17 +144,23 @@ static bool load(tier_cache *c, const tier__node *n, struct tier__snapshot *t)
            parse_nodes(&c->base, t, &r);
 }
 
-uint32_t tier__snapshot_clean(const struct tier__snapshot *t, const tier_digest *identity,
-                              struct tier__snapshot_node *out)
+static uint32_t node_of(const struct tier__snapshot *t, const tier_digest *identity,
+                        struct tier__snapshot_node *out)
 {
     size_t mask = t->by_identity_size - 1;
     for (size_t at = tier__digest_word(identity) & mask; t->by_identity[at]; at = (at + 1) & mask) {
         uint32_t number = t->by_identity[at] - 1;
-        if (!tier__snapshot_node_at(t, number, out) || !tier__digest_equal(&out->identity, identity))
-            continue;
-        return tier__bit(t->maybe, number) ? UINT32_MAX : number;
+        if (tier__snapshot_node_at(t, number, out) && tier__digest_equal(&out->identity, identity))
+            return number;
     }
     return UINT32_MAX;
+}
+
+uint32_t tier__snapshot_clean(const struct tier__snapshot *t, const tier_digest *identity,
+                              struct tier__snapshot_node *out)
+{
+    uint32_t number = node_of(t, identity, out);
+    return number == UINT32_MAX || tier__bit(t->maybe, number) ? UINT32_MAX : number;
 }
 
 struct tier__dep *tier__snapshot_intern(tier_cache *c, const struct tier__snapshot_dep *d)
@@ -162,6 +168,53 @@ struct tier__dep *tier__snapshot_intern(tier_cache *c, const struct tier__snapsh
     int rc;
     struct tier__path *p = d->has_path ? tier__path_of(c, d->path, &rc) : NULL;
     return d->has_path && !p ? NULL : tier__dep_of(c, d->kind, p, d->fields, d->name, d->name_size);
+}
+
+static bool edge_intern(tier_cache *c, const struct tier__snapshot *t, uint32_t number, struct tier__edge *e)
+{
+    struct tier__snapshot_dep d;
+    struct tier__snapshot_node n;
+    struct tier__dep *dep = NULL;
+    const tier_digest *value = &d.value;
+    if (number & TIER__LEAF_EDGE) {
+        if (tier__snapshot_dep_at(t, number & ~TIER__LEAF_EDGE, &d))
+            dep = tier__snapshot_intern(c, &d);
+    } else if (tier__snapshot_node_at(t, number, &n)) {
+        dep = tier__dep_of(c, TIER__K_RESULT, NULL, 0, n.identity.byte, sizeof n.identity.byte);
+        value = &n.hash;
+    }
+    if (!dep)
+        return false;
+    *e = (struct tier__edge){dep->id, tier__dep_version(c, dep, value)};
+    return e->version != UINT32_MAX;
+}
+
+void tier__snapshot_edges(tier_session *s, const tier__node *n, struct tier__variant *v)
+{
+    tier_cache *c = s->cache;
+    const struct tier__snapshot *t = s->view->snapshot;
+    struct tier__snapshot_node known;
+    pthread_mutex_lock(&c->graph);
+    bool raw = v->raw != NULL;
+    pthread_mutex_unlock(&c->graph);
+    if (!raw || node_of(t, &n->identity, &known) == UINT32_MAX || !tier__digest_equal(&known.key, &v->key) ||
+        known.edge_count != v->edge_count)
+        return;
+    struct tier__edge *edges = tier__zalloc(&c->base, v->edge_count + 1u, sizeof *edges);
+    bool ok = edges != NULL;
+    for (uint32_t i = 0; ok && i < v->edge_count; i++)
+        ok = edge_intern(c, t, tier__read_u32(&known.edges), &edges[i]);
+    pthread_mutex_lock(&c->reading);
+    pthread_mutex_lock(&c->graph);
+    if (ok && v->raw && tier__edge_sum_locked(c, edges, v->edge_count) == v->edge_sum) {
+        v->edges = edges;
+        tier__free(&c->base, v->raw);
+        v->raw = NULL;
+        edges = NULL;
+    }
+    pthread_mutex_unlock(&c->graph);
+    pthread_mutex_unlock(&c->reading);
+    tier__free(&c->base, edges);
 }
 
 /* ---- what changed */
