@@ -185,4 +185,9 @@ void check_run(struct model *m, const struct op *o);
 uint64_t next_random(uint64_t *state);
 size_t program_make(uint64_t seed, size_t changes, struct op *op, size_t max); /* ops made */
 void file_text(unsigned file, unsigned text, char *buf, size_t size);
+
+/* ---- direct.c: tests of cmocka's */
+void the_newest_eight_stay(void **state);
+void bytes_that_are_gone_are_said_to_be(void **state);
+void a_closure_is_no_second_look(void **state);
 #endif
