@@ -45,6 +45,21 @@ static struct op op_random(uint64_t *r)
     return o;
 }
 
+/* Everything settles and is verified, then one thing changes that is no file: closures must see that. */
+static size_t quiet_make(uint64_t *r, uint32_t questions, struct op *op)
+{
+    static const uint8_t kind[] = {OP_SETENV, OP_INPUT,   OP_PASS,     OP_RESTART,
+                                   OP_RETYPE, OP_OVERLAY, OP_FLIP_LINK};
+    uint64_t bits = next_random(r);
+    const struct op check = {.kind = OP_CHECK, .c = questions}, hour = {.kind = OP_PASS, .b = 5};
+    struct op change = {kind[bits % 7], (uint8_t)(bits >> 8), (uint8_t)(bits >> 16), (uint32_t)(bits >> 32)};
+    if (change.kind == OP_PASS)
+        change.b = 5;
+    const struct op all[] = {hour, check, hour, check, change, check};
+    memcpy(op, all, sizeof all);
+    return sizeof all / sizeof *all;
+}
+
 /* Changes in batches of one to five, each followed by a check; now and then one and the same check again (at
  * once, or after going back to an earlier text). */
 size_t program_make(uint64_t seed, size_t changes, struct op *op, size_t max)
@@ -53,7 +68,11 @@ size_t program_make(uint64_t seed, size_t changes, struct op *op, size_t max)
     size_t n = 0;
     struct op check = {.kind = OP_CHECK, .c = (uint32_t)next_random(&r)}, back = {0};
     op[n++] = check;
-    while (changes && n + 8 < max) {
+    while (changes && n + 16 < max) {
+        if (changes > 3 && next_random(&r) % 8 == 0) {
+            n += quiet_make(&r, check.c, op + n);
+            changes -= 3;
+        }
         unsigned batch = 1 + (unsigned)(next_random(&r) % 5);
         for (; batch && changes; batch--, changes--) {
             op[n] = op_random(&r);
