@@ -34,7 +34,8 @@ static void text_put(const struct model *m, const char *name, unsigned number)
     snprintf(path, sizeof path, "%s/%s", m->root, name);
     FILE *f = fopen(path, "w");
     assert_non_null(f);
-    assert_true(fprintf(f, "n %u\n", number) > 0);
+    const char *header = strstr(name, ".h") ? "" : "#include x.h\n#include y.h\n#include z.h\n#include w.h\n";
+    assert_true(fprintf(f, "n %u\n%s", number, header) > 0);
     assert_int_equal(fclose(f), 0);
 }
 
@@ -92,6 +93,48 @@ void bytes_that_are_gone_are_said_to_be(void **state)
     text_put(m, "src/a.t", 2);
     assert_int_equal(tier_file(s, "src/a.t", &v), TIER_ECHANGED);
     assert_int_equal(tier_end(&s), TIER_ECHANGED);
+    world_end(m);
+}
+
+struct walker {
+    struct model *m;
+    tier_session *s;
+    bool down;
+    int rc;
+};
+
+static void *walk_files(void *user)
+{
+    struct walker *w = user;
+    for (int i = 0; i < FILES && !w->rc; i++) {
+        tier_value v;
+        tier_query q = {w->m->lib.type[T_VALUE].type, file_name[w->down ? FILES - 1 - i : i], NULL, 0};
+        w->rc = tier_get(w->s, &q, &v);
+    }
+    return NULL;
+}
+
+/* Two threads meet in the middle of one chain, again and again: a wait that is over is no half of a cycle. */
+void threads_find_no_cycle_where_none_is(void **state)
+{
+    struct model *m = world_make();
+    (void)state;
+    for (unsigned round = 0; round < 150; round++) {
+        for (unsigned i = 0; i < FILES; i++)
+            text_put(m, file_name[i], round);
+        tier_session *top, *child;
+        pthread_t other;
+        assert_int_equal(tier_begin(m->lib.c, NULL, &top), 0);
+        assert_int_equal(tier_fork(top, &child), 0);
+        struct walker up = {m, top, false, 0}, down = {m, child, true, 0};
+        assert_int_equal(pthread_create(&other, NULL, walk_files, &down), 0);
+        walk_files(&up);
+        assert_int_equal(pthread_join(other, NULL), 0);
+        assert_int_equal(up.rc, 0);
+        assert_int_equal(down.rc, 0);
+        assert_int_equal(tier_end(&child), 0);
+        assert_int_equal(tier_end(&top), 0);
+    }
     world_end(m);
 }
 

@@ -221,6 +221,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_newest_eight_stay),
         cmocka_unit_test(bytes_that_are_gone_are_said_to_be),
+        cmocka_unit_test(threads_find_no_cycle_where_none_is),
         cmocka_unit_test(a_closure_is_no_second_look),
         cmocka_unit_test(fixed_programs),
         cmocka_unit_test(random_programs),

@@ -189,5 +189,6 @@ void file_text(unsigned file, unsigned text, char *buf, size_t size);
 /* ---- direct.c: tests of cmocka's */
 void the_newest_eight_stay(void **state);
 void bytes_that_are_gone_are_said_to_be(void **state);
+void threads_find_no_cycle_where_none_is(void **state);
 void a_closure_is_no_second_look(void **state);
 #endif
