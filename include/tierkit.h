@@ -103,8 +103,8 @@ typedef struct tier_query { /* what is asked for: a type, and a path and/or argu
     size_t args_size;
 } tier_query;
 
-/* Reads the records of v that tier_out_record wrote. *cursor starts at 0. data points into v.
- * TIER_END after the last, TIER_EDAMAGE where the bytes are no records. */
+/* Reads the records of v that tier_out_record wrote. *cursor starts at 0. data points into v, and
+ * data[size] == 0. TIER_END after the last, TIER_EDAMAGE where the bytes are no records. */
 int tier_next(const tier_value *v, size_t *cursor, const void **data, size_t *size);
 
 /* ---- open and close */

@@ -365,6 +365,7 @@ static void records_are(const tier_value *v, const char *text)
 
     sound(v);
     while (!(rc = tier_next(v, &cursor, &data, &size))) {
+        assert_int_equal(((const char *)data)[size], 0);
         assert_true(strlen(all) + size + 2 < sizeof all);
         strncat(all, data, size);
         strcat(all, " ");

@@ -149,7 +149,7 @@ int tier_out_bytes(tier_out *out, const void *data, size_t size)
     return 0;
 }
 
-/* A record is a tag, its length in four bytes, then itself: text is hardly ever taken for one. */
+/* A record is a tag, its length in four bytes, then itself and a 0: text is hardly ever taken for one. */
 enum { RECORD_TAG = 0x1e, RECORD_HEAD = 5 };
 
 int tier_out_record(tier_out *out, const void *data, size_t size)
@@ -161,6 +161,7 @@ int tier_out_record(tier_out *out, const void *data, size_t size)
         return TIER_EINVAL;
     o_buf_add(&out->bytes, head, sizeof head);
     o_buf_add(&out->bytes, data, size);
+    o_buf_add(&out->bytes, "", 1);
     return 0;
 }
 
@@ -178,11 +179,11 @@ int tier_next(const tier_value *v, size_t *cursor, const void **data, size_t *si
     p = (const unsigned char *)v->data + *cursor;
     left = v->size - *cursor - RECORD_HEAD;
     length = (size_t)p[1] | (size_t)p[2] << 8 | (size_t)p[3] << 16 | (size_t)p[4] << 24;
-    if (p[0] != RECORD_TAG || length > left)
+    if (p[0] != RECORD_TAG || length >= left || p[RECORD_HEAD + length] != 0)
         return TIER_EDAMAGE;
     *data = p + RECORD_HEAD;
     *size = length;
-    *cursor += RECORD_HEAD + length;
+    *cursor += RECORD_HEAD + length + 1;
     return 0;
 }
 
