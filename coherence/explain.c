@@ -228,8 +228,10 @@ static int tell(struct telling *t, tier__node *n)
 int tier_explain(tier_session *s, const tier_query *q, const char *format, tier_sink *sink, void *user)
 {
     int rc = 0;
-    if (!s || s->magic != TIER__SESSION_MAGIC || !sink)
+    if (!s || s->magic != TIER__SESSION_MAGIC)
         return TIER_EINVAL;
+    if (!sink)
+        return tier__say(s, TIER_EINVAL, "tier_explain: sink is NULL");
     struct telling t = {.s = s, .sink = sink, .user = user};
     if (!format || strcmp(format, "text") == 0)
         t.format = TEXT;

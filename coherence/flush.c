@@ -549,8 +549,9 @@ int tier__pending_flush(tier_cache *c, bool force)
             tier__closures_written(c);
         if (rc) {
             tier__count(&c->base, TIER__STORE_SKIPPED, 1);
-            tier__log(&c->base, TIER_LOG_WARNING, "store: %zu results stay in memory only: %s", count,
-                      tier_strerror(rc));
+            tier__log(&c->base, TIER_LOG_WARNING,
+                      "store: what waited for it (results: %zu) stays in memory: %s", count,
+                      rc == TIER_EIO ? "the store says why" : tier_strerror(rc));
         }
         pending_done(c, list, last, count);
     }

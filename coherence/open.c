@@ -106,6 +106,20 @@ static int profile_open(tier_cache *c, const tier_options *o)
     return rc == TIER_EINVAL ? refuse(o, "tier_open: %s", error) : rc;
 }
 
+/* Why a store is not even tried. */
+static const char *no_store(const tier_cache *c)
+{
+    const struct tier__profile *p = c->profile;
+    if (!*p->dir && p->dir_given)
+        return "memory only, as asked";
+    if (!*p->dir)
+        return "no cache directory: none was given, and TIERKIT_DIR, XDG_CACHE_HOME and HOME are not set";
+    if (tier__profile_int(p, TIER__KEY_STORE_PERSIST) == TIER__PERSIST_AUTO)
+        return "this profile keeps a store only where a directory is given: set TIERKIT_DIR, or the dir "
+               "option";
+    return "store.persist is off";
+}
+
 /* Where it cannot be had, the cache works without and says why. */
 static void store_open(tier_cache *c)
 {
@@ -116,8 +130,7 @@ static void store_open(tier_cache *c)
         return;
     }
     if (!tier__profile_persists(p)) {
-        set_detail(c, &c->detail,
-                   *p->dir ? "store.persist does not ask for a store" : "memory only, as asked");
+        set_detail(c, &c->detail, no_store(c));
         return;
     }
     static const enum tier__sync sync[] = {TIER__SYNC_NONE, TIER__SYNC_RELAXED, TIER__SYNC_FULL};

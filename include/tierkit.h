@@ -141,8 +141,8 @@ typedef struct tier_options { /* * */
 } tier_options;
 
 /* Opens a cache. Fails with TIER_EINVAL (app missing, root not a directory, unknown flag, profile or
- * setting) and TIER_ENOMEM only; any other trouble gives a working *c, at worst without memory, and
- * tier_cache_detail says why. */
+ * setting; the log says which) and TIER_ENOMEM only; any other trouble gives a working *c, at worst without
+ * memory, and tier_cache_detail says why. */
 int tier_open(const tier_options *o, tier_cache **c);
 /* Commits what waits, closes, frees, sets *c to NULL. TIER_EBUSY: live sessions or detached values, named
  * in tier_cache_detail; nothing is closed then. *c may be NULL. */
@@ -184,7 +184,7 @@ typedef struct tier_type_def { /* * ; copied by tier_define */
                                        of the bytes, else the content key */
 } tier_type_def;
 
-/* The type lives until tier_undefine or tier_close. TIER_EINVAL: names the field. */
+/* The type lives until tier_undefine or tier_close. TIER_EINVAL: the log names the field. */
 int tier_define(tier_cache *c, const tier_type_def *def, const tier_type **type);
 /* Destroys the type's live objects: call before dlclose. TIER_EBUSY: one is lent. */
 int tier_undefine(tier_cache *c, const tier_type *type);
@@ -225,8 +225,9 @@ int tier_cancelled(const tier_session *s);      /* 0, or the error that calls gi
 const char *tier_detail(const tier_session *s); /* last error of s; until the next call on s; never NULL */
 
 /* ---- reading: to read is to depend; failures (absent, no access, wrong kind) are remembered too */
-/* The content of a regular file. TIER_EABSENT, TIER_EACCESS, TIER_EKIND, TIER_EIO; TIER_ECHANGED: the bytes
- * that this view saw before are gone. Never blocks on FIFOs and devices. */
+/* The content of a regular file of at most 256 MiB (a larger one is TIER_EKIND). TIER_EABSENT, TIER_EACCESS,
+ * TIER_EKIND, TIER_EIO; TIER_ECHANGED: the bytes that this view saw before are gone. Never blocks on FIFOs
+ * and devices. */
 int tier_file(tier_session *s, const char *path, tier_value *v);
 /* 'f' regular file, 'd' directory, 'o' other; follows links. TIER_EABSENT. Depends on the kind alone. */
 int tier_stat(tier_session *s, const char *path, char *kind);
