@@ -202,7 +202,7 @@ tidy: all ## check layering, third-party headers, exports, format and sizes
 
 SAN_FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 sanitize: ## unit tests under ASan and UBSan (SAN_CC=clang or gcc)
-	@sh tools/build/deps.sh build sanitize
+	@sh tools/build/deps.sh build $(if $(findstring clang,$(SAN_CC)),sanitize)
 	@$(MAKE) BUILD=$(BUILD)/asan-$(SAN_CC) CC=$(SAN_CC) CFLAGS="$(SAN_FLAGS)" LDFLAGS= unit
 tsan: ## the concurrent unit tests under ThreadSanitizer
 	@sh tools/build/deps.sh build
