@@ -80,7 +80,8 @@ static size_t check(const void *old_text, size_t old_size, const void *new_text,
     const unsigned char *b = new_text;
     tier_edit *edits;
 
-    memcpy(text, old_text, old_size);
+    if (old_size)
+        memcpy(text, old_text, old_size);
     assert_int_equal(tier__edits_find(&base, old_text, old_size, new_text, new_size, &edits, &count), 0);
     for (i = 0; i < count; i++) {
         const tier_edit *e = &edits[i];
