@@ -1,7 +1,7 @@
 /* model.c - random programs against the oracle; see model.h.
  *
  * MODEL_SEED=N   only the programs of seed N (default: a fixed seed, then a random one, which is printed)
- * MODEL_OPS=N    changes per seed (default: 11,000)
+ * MODEL_OPS=N    changes per seed (default: 10,500)
  * MODEL_SHRINK=0 does not shrink a failing program; MODEL_VERBOSE=1 prints each operation as it is applied */
 #include <inttypes.h>
 #include <setjmp.h>
@@ -13,7 +13,7 @@
 #include <cmocka.h>
 #include "tests/model/model.h"
 
-enum { CHANGES = 11000, PER_WORLD = 275, OPS_MAX = 4 * PER_WORLD, SHRINK_SECONDS = 60 };
+enum { CHANGES = 10500, PER_WORLD = 275, OPS_MAX = 4 * PER_WORLD, SHRINK_SECONDS = 60 };
 static const uint64_t FIXED_SEED = 20261121;
 
 struct totals {

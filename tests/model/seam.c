@@ -48,8 +48,9 @@ void seam_pass(int64_t ns)
 {
     /* A stamp made before now must stay before now: the coarse clock stamps up to a tick late. */
     int64_t before = real_now(CLOCK_REALTIME);
+    const struct timespec pause = {0, 1000 * 1000};
     while (real_now(CLOCK_REALTIME_COARSE) <= before)
-        ;
+        nanosleep(&pause, NULL);
     if (seam.count == STEPS)
         return;
     int64_t so_far = seam.count ? seam.offset[seam.count - 1] : 0;
