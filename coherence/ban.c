@@ -13,8 +13,8 @@ static bool ban_matches(const tier_cache *c, const struct tier__ban *b, const ti
     case TIER_BY_PATH:
         return n->path && strcmp(n->path->key, b->what) == 0;
     case TIER_BY_TAG:
-        for (const char *t = v->tags, *end = t + v->tags_size; t && t < end; t += strlen(t) + 1)
-            if (strcmp(t, b->what) == 0)
+        for (size_t at = 0; at < v->tags_size; at += strlen(v->tags + at) + 1)
+            if (strcmp(v->tags + at, b->what) == 0)
                 return true;
         return false;
     case BAN_PATTERN: /* a pattern that nobody here can read matches: too much is safe */
