@@ -309,7 +309,7 @@ static void *work(void *user)
         uint64_t k = util_next(&w->seed) % 40, version;
         tier__read *r = NULL;
         if (tier__read_begin(w->st, &r) != TIER_OK) {
-            w->busy++;
+            w->failed++;
             continue;
         }
         for (int j = 0; j < 5; j++, k = (k + 7) % 40) {
