@@ -6,7 +6,7 @@ check "wrong option" "tierlint: unknown option '--formt'; did you mean '--format
 tierlint: 'tierlint --help' lists the options
 status 2" "$(lint --formt=json .)"
 check "wrong rule" "tierlint: unknown rule 'unused-inclde'; did you mean 'unused-include'?
-tierlint: 'tierlint --help' lists the options
+tierlint: 'tierlint --list-rules' lists the rules
 status 2" "$(lint --enable=unused-inclde .)"
 check "no path" "tierlint: no PATH given; 'tierlint .' checks the working directory, --help says more
 status 2" "$(lint)"
@@ -54,3 +54,47 @@ status 1" "$(cd sub && lint -C .. .)"
 check "a file of another root" "../sub/a.c:1:12: warning: static function 'one' is never used [unused-static-function]
 status 1" "$(mkdir -p side && cd side && lint ../sub/a.c)"
 check "order and doubling of paths do not matter" "$(lint sub sub/deep)" "$(lint sub/deep sub sub)"
+
+mkdir -p my/inc
+printf '#pragma once\n#include "c.h"\n' >my/inc/b.h
+printf '#pragma once\n#include "b.h"\n' >my/inc/c.h
+cycle="my/inc/b.h:2:1: warning: include cycle: my/inc/b.h -> my/inc/c.h -> my/inc/b.h [include-cycle]
+status 1"
+check "paths in a message are as those before it" "$cycle" "$(lint my)"
+check "with a root elsewhere too" "$cycle" "$(lint -C my -I my/inc my)"
+check "and below it" "inc/b.h:2:1: warning: include cycle: inc/b.h -> inc/c.h -> inc/b.h [include-cycle]
+status 1" "$(cd my && lint -C .. .)"
+for format in json sarif; do
+    check "in $format" "1" "$(lint --format=$format -C my my | grep -c 'include cycle: my/inc/b.h -> my/inc/c.h -> my/inc/b.h"')"
+done
+lint -C my --write-baseline=base my >told
+check "a baseline holds paths below the root" "include-cycle	inc/b.h	include cycle: inc/b.h -> inc/c.h -> inc/b.h" \
+    "$(tail -n 1 base)"
+check "and is found again" "status 0" "$(cd my && lint --baseline=../base .)"
+
+tree notes
+mkdir empty
+: >nothing
+check "nothing to check" "tierlint: note: no C or C++ files below empty
+status 0" "$(lint empty)"
+printf 'once upon a time\n' >tale.txt
+check "no C at all" "tierlint: note: nothing in tale.txt was understood as C or C++
+status 0" "$(lint tale.txt)"
+printf '#include "gone.h"\nint main(void) { return 0; }\n' >a.c
+check "a file that is judged in part" "tierlint: note: 1 file includes headers that were not found and was judged in part; --enable=unresolved-include lists them, -I adds directories" \
+    "$("$LINT" . 2>&1)"
+printf '#ifdef NEVER\n#include "gone.h"\n#endif\n#include "too.h"\n' >b.c
+check "two of them" "tierlint: note: 2 files include headers that were not found and were judged in part; --enable=unresolved-include lists them, -I adds directories" \
+    "$("$LINT" . 2>&1)"
+check "not where they are listed" "0" "$("$LINT" --enable=unresolved-include . 2>&1 | grep -c note)"
+check "nor on the output" "" "$("$LINT" . 2>/dev/null)"
+check "the counters begin with a summary" "1" "$("$LINT" --no-cache --no-system --stats a.c 2>&1 |
+    head -n 1 | grep -c '^this run: files read [0-9]*, parsed 1; functions judged 1; files rendered 0$')"
+check "a wrong option far from all" "tierlint: unknown option '--bogus'
+tierlint: 'tierlint --help' lists the options
+status 2" "$(lint --bogus .)"
+check "a wrong format" "tierlint: unknown format 'xml'
+tierlint: the formats are text, json and sarif
+status 2" "$(lint --format xml .)"
+check "one message for a cache directory that cannot be" "1" "$(lint -d "$PWD/nothing" a.c | grep -c tierlint:)"
+check "a profile that is none is told once" "1" "$(lint --profile=bogus a.c | grep -c tierlint:)"

@@ -22,15 +22,15 @@ until_lines ../watch-out/full '^-- ' 1
 until_lines ../watch-out/changes '^-- ' 1
 if kill -0 $full 2>/dev/null && kill -0 $changes 2>/dev/null; then
     check "the first report" "a.c:1:12: warning: static function 'one' is never used [unused-static-function]
--- 1 findings" "$(cat ../watch-out/full)"
+-- 1 finding" "$(cat ../watch-out/full)"
     sleep 0.2
     printf '\nstatic int two(void) { return 1; }\nint main(void) { return 0; }\n' >a.c
     until_lines ../watch-out/changes '^-- ' 2
     check "what changed" "a.c:1:12: warning: static function 'one' is never used [unused-static-function]
--- 1 findings
+-- 1 finding
 - a.c:1:12: warning: static function 'one' is never used [unused-static-function]
 + a.c:2:12: warning: static function 'two' is never used [unused-static-function]
--- 1 findings" "$(cat ../watch-out/changes)"
+-- 1 finding" "$(cat ../watch-out/changes)"
     sleep 0.2
     printf 'static int three(void) { return 1; }\n' >b.c
     until_lines ../watch-out/changes '^-- ' 3

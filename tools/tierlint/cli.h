@@ -34,6 +34,8 @@ typedef struct cli {
     bool signals_on;
     atomic_int interrupted;
     _Atomic uint64_t session; /* to cancel; 0: none */
+    atomic_int logged;        /* lines of the library on stderr: they named the cause of what failed */
+    size_t partial;           /* files that the last report judged in part */
 } cli;
 
 /* cli_options.c: reads argv. CLI_CLEAN: go on; otherwise *exit_with is the program's status (help was asked
@@ -56,6 +58,8 @@ void cli_format(const cli *c, const cli_issues *issues, lint_buf *b);
 /* To stdout, or says why not (a closed pipe is no one's trouble but the status's). */
 bool cli_write(lint_buf *b);
 void cli_path(const cli *c, const char *key, lint_buf *b); /* relative to the working directory, no 0 */
+/* A finding's message, the paths in it as cli_path gives them; c NULL: as key paths. No 0. */
+void cli_message(const cli *c, const char *message, lint_buf *b);
 
 void cli_complain(const char *what); /* with errno's text, on stderr */
 
@@ -71,6 +75,9 @@ int cli_watch(cli *c);
 int cli_report(cli *c, tier_session **s, tier_value *report);
 void cli_end(cli *c, tier_session **s);
 void cli_stats(const cli *c);
+
+/* cli_notes.c: what the report of s leaves out, on stderr; within a watch what is new of it. */
+void cli_notes(cli *c, tier_session *s, bool first);
 
 /* ahead.c: builds the per-file results on jobs threads with forked sessions, following the includes. */
 int cli_ahead(cli *c, tier_session *s, uint32_t jobs);

@@ -25,7 +25,11 @@ void cli_baseline_line(const lint_issue *i, lint_buf *b)
     lint_buf_text(b, "\t");
     put_field(b, i->path);
     lint_buf_text(b, "\t");
-    put_field(b, i->message);
+    lint_buf message = {0};
+    cli_message(NULL, i->message, &message);
+    put_field(b, message.data ? message.data : "");
+    b->failed |= message.failed;
+    lint_buf_free(&message);
     lint_buf_add(b, "", 1);
 }
 

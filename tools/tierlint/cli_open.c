@@ -94,8 +94,9 @@ static bool fill_roots(const cli *c, roots *r)
 
 static void log_line(void *user, int level, const char *line)
 {
-    (void)user;
+    cli *c = user;
     if (level <= TIER_LOG_WARNING) {
+        c->logged++;
         fprintf(stderr, "tierlint: %s\n", line);
     }
 }
@@ -110,13 +111,16 @@ static bool open_cache(cli *c, const roots *r)
     o.root_count = r->count;
     o.flags = c->no_cache ? TIER_NO_MEMORY : 0;
     o.log = log_line;
+    o.user = c;
     int rc = tier_open(&o, &c->cache);
     if (rc) {
-        fprintf(stderr, "tierlint: cannot open the cache: %s\n", tier_strerror(rc));
+        if (!c->logged) {
+            fprintf(stderr, "tierlint: cannot open the cache: %s\n", tier_strerror(rc));
+        }
         return false;
     }
     const char *why = c->no_cache ? NULL : tier_cache_detail(c->cache);
-    if (why) {
+    if (why && !c->logged) {
         fprintf(stderr, "tierlint: working without a store: %s\n", why);
     }
     return true;
@@ -269,8 +273,8 @@ bool cli_open(cli *c)
     }
     c->lint.cache = c->cache;
     c->lint.rules = c->rules;
-    int rc = lint_define(c->cache, &c->lint);
-    if (rc) {
+    int logged = c->logged, rc = lint_define(c->cache, &c->lint);
+    if (rc && c->logged == logged) {
         const char *why = tier_cache_detail(c->cache);
         fprintf(stderr, "tierlint: cannot define the types: %s: %s\n", tier_strerror(rc), why ? why : "");
     }

@@ -6,26 +6,26 @@
 #include <string.h>
 
 /* X(identifier, short, long, argument or NULL, what it does) */
-#define OPTIONS(X)                                                                                    \
-    X(INCLUDE, 'I', "include", "DIR", "search DIR for included files; may be repeated")               \
-    X(COMPDB, 'p', "compile-commands", "FILE", "take each file's -I from this compile_commands.json") \
-    X(NO_SYSTEM, 0, "no-system", NULL, "do not search the system's include directories")              \
-    X(ENABLE, 0, "enable", "RULES", "switch rules on: names with commas between, or all")             \
-    X(DISABLE, 0, "disable", "RULES", "switch rules off; options count in order")                     \
-    X(BASELINE, 0, "baseline", "FILE", "leave out the findings that FILE lists")                      \
-    X(WRITE_BASELINE, 0, "write-baseline", "FILE", "list all findings in FILE, and exit 0")           \
-    X(FORMAT, 0, "format", "FORMAT", "text, json or sarif")                                           \
-    X(JOBS, 'j', "jobs", "N", "work on N threads (1)")                                                \
-    X(WATCH, 0, "watch", NULL, "keep running; print findings that go (- ) and come (+ )")             \
-    X(FULL, 0, "full", NULL, "with --watch: print the whole report each time")                        \
-    X(ROOT, 'C', "root", "DIR", "the tree's root (the working directory)")                            \
-    X(DIR, 'd', "cache", "DIR", "cache directory")                                                    \
-    X(NO_CACHE, 0, "no-cache", NULL, "the same analysis, remembering nothing")                        \
-    X(PROFILE, 0, "profile", "NAME", "dev, ci or production")                                         \
-    X(STATS, 0, "stats", NULL, "say on stderr what each tier and type did")                           \
-    X(LIST_RULES, 0, "list-rules", NULL, "list the rules and exit")                                   \
-    X(EXPLAIN, 0, "explain-rule", "RULE", "say what a rule looks at and exit")                        \
-    X(HELP, 'h', "help", NULL, "this text")                                                           \
+#define OPTIONS(X)                                                                                       \
+    X(INCLUDE, 'I', "include", "DIR", "search DIR for included files; may be repeated")                  \
+    X(COMPDB, 'p', "compile-commands", "FILE", "take each file's -I from this compile_commands.json")    \
+    X(NO_SYSTEM, 0, "no-system", NULL, "do not search the system's directories, nor miss their headers") \
+    X(ENABLE, 0, "enable", "RULES", "switch rules on: names with commas between, or all")                \
+    X(DISABLE, 0, "disable", "RULES", "switch rules off; options count in order")                        \
+    X(BASELINE, 0, "baseline", "FILE", "leave out the findings that FILE lists")                         \
+    X(WRITE_BASELINE, 0, "write-baseline", "FILE", "list all findings in FILE, and exit 0")              \
+    X(FORMAT, 0, "format", "FORMAT", "text, json or sarif; --watch prints text only")                    \
+    X(JOBS, 'j', "jobs", "N", "work on N threads (1)")                                                   \
+    X(WATCH, 0, "watch", NULL, "keep running; print findings that go (-) and come (+), as text only")    \
+    X(FULL, 0, "full", NULL, "with --watch: print the whole report each time")                           \
+    X(ROOT, 'C', "root", "DIR", "the tree's root (the working directory)")                               \
+    X(DIR, 'd', "cache", "DIR", "cache directory")                                                       \
+    X(NO_CACHE, 0, "no-cache", NULL, "the same analysis, remembering nothing")                           \
+    X(PROFILE, 0, "profile", "NAME", "dev, ci or production")                                            \
+    X(STATS, 0, "stats", NULL, "say on stderr what each tier and type did")                              \
+    X(LIST_RULES, 0, "list-rules", NULL, "list the rules and exit")                                      \
+    X(EXPLAIN, 0, "explain-rule", "RULE", "say what a rule looks at and exit")                           \
+    X(HELP, 'h', "help", NULL, "this text")                                                              \
     X(VERSION, 0, "version", NULL, "the version")
 
 enum {
@@ -65,6 +65,7 @@ static int help(void)
     }
     lint_buf_text(&b,
                   "\nexit status: 0 nothing found, 1 findings, 2 trouble or wrong usage, 130 interrupted\n"
+                  "unused-include speaks of the tree's headers, not of system headers such as <string.h>\n"
                   "in a file: // tierlint: ignore [RULE], ignore-next-line [RULE], ignore-file\n");
     return finish(&b);
 }
@@ -85,6 +86,8 @@ static size_t least(size_t a, size_t b)
 {
     return a < b ? a : b;
 }
+
+static const char see_help[] = "'tierlint --help' lists the options";
 
 /* Levenshtein's distance of words shorter than 40. */
 static size_t distance(const char *a, const char *b)
@@ -108,21 +111,28 @@ static size_t distance(const char *a, const char *b)
     return row[n];
 }
 
-static int wrong(const char *what, const char *word, const char *near)
+/* Says two lines: what is wrong with word, and what helps. near may be NULL. */
+static int wrong(const char *what, const char *word, const char *near, const char *more)
 {
     fprintf(stderr, "tierlint: %s '%s'", what, word);
     if (near) {
         fprintf(stderr, "; did you mean '%s'?", near);
     }
-    fprintf(stderr, "\ntierlint: 'tierlint --help' lists the options\n");
+    fprintf(stderr, "\ntierlint: %s\n", more);
     return CLI_TROUBLE;
+}
+
+/* The distance at which a word is no slip of the fingers any more: above 2, or a third of its letters. */
+static size_t too_far(const char *word)
+{
+    return least(strlen(word) / 3, 2) + 1;
 }
 
 static int unknown_option(char *word)
 {
     char near[48] = "";
-    size_t best = 4; /* farther is not a slip of the fingers */
     word[strcspn(word, "=")] = 0;
+    size_t best = strncmp(word, "--", 2) == 0 ? too_far(word + 2) : 0;
     for (int i = 0; i < OPT_COUNT && strncmp(word, "--", 2) == 0; i++) {
         char bare[48];
         snprintf(bare, sizeof bare, "%s", word + 2);
@@ -132,13 +142,13 @@ static int unknown_option(char *word)
             snprintf(near, sizeof near, "--%s", options[i].name);
         }
     }
-    return wrong("unknown option", word, *near ? near : NULL);
+    return wrong("unknown option", word, *near ? near : NULL, see_help);
 }
 
 static int unknown_rule(const char *word)
 {
     const char *near = NULL;
-    size_t best = 6;
+    size_t best = too_far(word);
     for (uint32_t i = 0; i < LINT_RULE_COUNT; i++) {
         size_t far = distance(word, lint_rule_at(i)->name);
         if (far < best) {
@@ -146,7 +156,7 @@ static int unknown_rule(const char *word)
             near = lint_rule_at(i)->name;
         }
     }
-    return wrong("unknown rule", word, near);
+    return wrong("unknown rule", word, near, "'tierlint --list-rules' lists the rules");
 }
 
 static int explain(const char *name)
@@ -189,7 +199,7 @@ static int set_format(cli *c, const char *value)
             return -1;
         }
     }
-    return wrong("unknown format", value, NULL);
+    return wrong("unknown format", value, NULL, "the formats are text, json and sarif");
 }
 
 static int set_jobs(cli *c, const char *value)
@@ -197,7 +207,7 @@ static int set_jobs(cli *c, const char *value)
     char *end;
     unsigned long n = strtoul(value, &end, 10);
     if (*end || n < 1 || n > 1024 || *value == '-') {
-        return wrong("--jobs takes a number from 1 to 1024, not", value, NULL);
+        return wrong("--jobs takes a number from 1 to 1024, not", value, NULL, see_help);
     }
     c->jobs = (uint32_t)n;
     return -1;
@@ -290,7 +300,7 @@ static int parse_word(cli *c, int argc, int *at)
     }
     if (options[option].argument && !value) {
         if (*at + 1 >= argc) {
-            return wrong("missing value behind", word, NULL);
+            return wrong("missing value behind", word, NULL, see_help);
         }
         value = c->argv[++*at];
     }

@@ -19,6 +19,21 @@ void cli_path(const cli *c, const char *key, lint_buf *b)
     lint_buf_text(b, tier_path_out(c->cache, key, path, sizeof path) ? key : path);
 }
 
+void cli_message(const cli *c, const char *message, lint_buf *b)
+{
+    lint_buf piece = {0};
+    bool is_path;
+    while (lint_message_next(&message, &piece, &is_path) && !piece.failed) {
+        if (is_path && c) {
+            cli_path(c, piece.data, b);
+        } else {
+            lint_buf_add(b, piece.data, piece.size);
+        }
+    }
+    b->failed |= piece.failed;
+    lint_buf_free(&piece);
+}
+
 /* ---- which issues ----------------------------------------------------------------------------------------
  */
 /* Takes one of the baseline's findings of this kind away, if there is one left. */
@@ -68,7 +83,8 @@ void cli_text_line(const cli *c, const lint_issue *i, lint_buf *b)
 {
     const lint_rule *rule = lint_rule_at(i->rule);
     cli_path(c, i->path, b);
-    lint_buf_printf(b, ":%u:%u: %s: %s", i->line, i->column, rule->severity, i->message);
+    lint_buf_printf(b, ":%u:%u: %s: ", i->line, i->column, rule->severity);
+    cli_message(c, i->message, b);
     if (i->also_path[0]) {
         lint_buf_printf(b, " (%s: ", i->note);
         cli_path(c, i->also_path, b);
@@ -126,6 +142,15 @@ static void put_json_path(const cli *c, lint_buf *b, const char *key)
     lint_buf_free(&path);
 }
 
+static void put_json_message(const cli *c, lint_buf *b, const char *message)
+{
+    lint_buf text = {0};
+    cli_message(c, message, &text);
+    put_json(b, text.data ? text.data : "");
+    b->failed |= text.failed;
+    lint_buf_free(&text);
+}
+
 static void format_json(const cli *c, const cli_issues *issues, lint_buf *b)
 {
     lint_buf_text(b, "{\"schema\": 1, \"tool\": \"tierlint\", \"version\": \"" TIERLINT_VERSION
@@ -139,7 +164,7 @@ static void format_json(const cli *c, const cli_issues *issues, lint_buf *b)
             b,
             ", \"line\": %u, \"column\": %u, \"severity\": \"%s\", \"rule\": \"%s\", \"message\": ", i->line,
             i->column, rule->severity, rule->name);
-        put_json(b, i->message);
+        put_json_message(c, b, i->message);
         if (i->also_path[0]) {
             lint_buf_text(b, ", \"also\": {\"path\": ");
             put_json_path(c, b, i->also_path);
@@ -214,7 +239,7 @@ static void format_sarif(const cli *c, const cli_issues *issues, lint_buf *b)
         lint_buf_printf(
             b, "%s\n  {\"ruleId\": \"%s\", \"ruleIndex\": %u, \"level\": \"%s\", \"message\": {\"text\": ",
             n ? "," : "", rule->name, i->rule, rule->severity);
-        put_json(b, i->message);
+        put_json_message(c, b, i->message);
         lint_buf_text(b, "}, \"locations\": [");
         put_location(c, b, i->path, i->line, i->column, NULL);
         lint_buf_text(b, "]");

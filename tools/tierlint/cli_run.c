@@ -79,6 +79,7 @@ int cli_run(cli *c)
         lint_buf b = {0};
         cli_format(c, &issues, &b);
         status = !cli_write(&b) ? CLI_TROUBLE : issues.count ? CLI_FINDINGS : CLI_CLEAN;
+        cli_notes(c, s, true);
     }
     free(issues.at);
     cli_end(c, &s);
@@ -93,8 +94,31 @@ static void print_stat(void *user, const char *name, double value)
     fprintf(stderr, "%-40s %.15g\n", name, value);
 }
 
+/* What a reader looks for first; the counters below say more, one a line, for scripts. */
+typedef struct summary {
+    double read, outlines, judged, rendered;
+} summary;
+
+static void sum_stat(void *user, const char *name, double value)
+{
+    summary *sum = user;
+    if (strcmp(name, "file.read") == 0) {
+        sum->read = value;
+    } else if (strcmp(name, "type.outline.built") == 0) {
+        sum->outlines = value;
+    } else if (strcmp(name, "type.judge.built") == 0) {
+        sum->judged = value;
+    } else if (strcmp(name, "type.render.built") == 0) {
+        sum->rendered = value;
+    }
+}
+
 void cli_stats(const cli *c)
 {
+    summary sum = {0};
+    tier_stats(c->cache, sum_stat, &sum);
+    fprintf(stderr, "this run: files read %.0f, parsed %.0f; functions judged %.0f; files rendered %.0f\n\n",
+            sum.read, sum.outlines, sum.judged, sum.rendered);
     tier_stats(c->cache, print_stat, NULL);
 }
 
@@ -166,9 +190,10 @@ static int watch_once(cli *c, lint_buf *last, bool first)
             put_missing(&b, "+ ", &now, last);
         }
         if (first || c->full || b.size) {
-            lint_buf_printf(&b, "-- %zu findings\n", count);
+            lint_buf_printf(&b, "-- %zu finding%s\n", count, count == 1 ? "" : "s");
         }
         status = cli_write(&b) ? CLI_CLEAN : CLI_TROUBLE;
+        cli_notes(c, s, first);
         lint_buf old = *last;
         *last = now;
         now = old;

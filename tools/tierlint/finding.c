@@ -1,6 +1,7 @@
 /* Encoding and placing of findings: see finding.h. */
 #include "tools/tierlint/finding.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static void anchor_put(lint_buf *b, const lint_anchor *a)
@@ -66,6 +67,31 @@ bool lint_issue_get(lint_reader *r, lint_issue *i)
     i->also_path = lint_read_str(r);
     i->note = lint_read_str(r);
     return !r->bad;
+}
+
+void lint_message_path(lint_buf *b, const char *key)
+{
+    lint_buf_printf(b, "\1%zu:%s", strlen(key), key);
+}
+
+bool lint_message_next(const char **at, lint_buf *piece, bool *is_path)
+{
+    const char *p = *at;
+    size_t size;
+    piece->size = 0;
+    *is_path = false;
+    if (*p == 1) { /* as it comes from a source's own text too, what is no path is text */
+        char *end;
+        unsigned long long length = strtoull(p + 1, &end, 10);
+        *is_path = end > p + 1 && *end == ':' && length && length <= strlen(end + 1);
+        p = *is_path ? end + 1 : p;
+        size = *is_path ? (size_t)length : 1 + strcspn(p + 1, "\1");
+    } else {
+        size = strcspn(p, "\1");
+    }
+    lint_buf_add(piece, p, size);
+    *at = p + size;
+    return size > 0;
 }
 
 static uint32_t guard_byte(const ol_outline *o)

@@ -38,6 +38,13 @@ bool lint_finding_get(lint_reader *r, lint_finding *f);
 void lint_issue_put(lint_buf *b, const lint_issue *i);
 bool lint_issue_get(lint_reader *r, lint_issue *i);
 
+/* A key path within a message is marked there, so that whoever prints it can say it in his own terms:
+ * the byte 1, its length, ':', and the path. */
+void lint_message_path(lint_buf *b, const char *key);
+/* Takes the next piece of a message, text or a path, and moves *at behind it; false: none is left. piece is
+ * emptied first. */
+bool lint_message_next(const char **at, lint_buf *piece, bool *is_path);
+
 /* Where the anchor stands in its file's whole outline; line 1, column 1 where it names nothing there. */
 ol_point lint_anchor_place(const ol_outline *o, const lint_anchor *a);
 

@@ -13,7 +13,8 @@ enum {
     LINT_NODE_LOOSE = 8,      /* an include of it was not found, so it may declare more than is known */
     LINT_NODE_COMPILERS = 16, /* it includes a header of the compiler's own */
     LINT_NODE_INCLUDED = 32,  /* someone includes it */
-    LINT_NODE_ADRIFT = 64     /* an unconditional include was not found: search directories are missing */
+    LINT_NODE_ADRIFT = 64,    /* an unconditional include was not found: search directories are missing */
+    LINT_NODE_PARTIAL = 128   /* one that unresolved-include lists */
 };
 typedef struct lint_node {
     uint32_t path; /* in text */

@@ -8,6 +8,9 @@
 #define LINT_LINK_CONDITIONAL (1u << 16) /* below a conditional, guard apart */
 #define LINT_LINK_COMPILERS (1u << 17)   /* not found, and one of the compiler's own */
 
+/* Includes of which nothing can be said with certainty. */
+#define LINT_LINK_DOUBTFUL (OL_INC_COMPUTED | OL_INC_NESTED | OL_INC_NEXT | LINT_LINK_CONDITIONAL)
+
 typedef struct lint_link {
     uint32_t flags;
     const char *path; /* key path; "": not found. Points into the value */

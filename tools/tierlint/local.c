@@ -169,10 +169,9 @@ static int guarded(local *c, const char *path)
 
 static int check_include(local *c, uint32_t i, const lint_link *link, lint_map *seen, lint_list *first)
 {
-    const uint32_t doubtful = OL_INC_COMPUTED | OL_INC_NESTED | OL_INC_NEXT | LINT_LINK_CONDITIONAL;
     const char *name = ol_text(c->face, c->face->includes[i].name);
     lint_anchor at = {.kind = LINT_AT_INCLUDE, .ordinal = i};
-    if (link->flags & doubtful) {
+    if (link->flags & LINT_LINK_DOUBTFUL) {
         return TIER_OK;
     }
     if (!link->path[0]) {

@@ -173,9 +173,10 @@ static int say_cycle(program *p, const lint_list *cycle)
     }
     lint_buf_text(&p->message, "include cycle: ");
     for (size_t i = 0; i < cycle->count; i++) {
-        lint_buf_printf(&p->message, "%s -> ", lint_graph_path(g, cycle->at[i]));
+        lint_message_path(&p->message, lint_graph_path(g, cycle->at[i]));
+        lint_buf_text(&p->message, " -> ");
     }
-    lint_buf_text(&p->message, lint_graph_path(g, cycle->at[0]));
+    lint_message_path(&p->message, lint_graph_path(g, cycle->at[0]));
     lint_finding f = {
         .rule = LINT_CYCLE,
         .at = {.path = lint_graph_path(g, cycle->at[0]), .kind = LINT_AT_INCLUDE, .ordinal = include},

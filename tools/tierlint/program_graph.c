@@ -103,6 +103,7 @@ static int add_edges(builder *b, uint32_t node)
             bool compilers = link.flags & LINT_LINK_COMPILERS, maybe = link.flags & LINT_LINK_CONDITIONAL;
             b->flags.at[node] |= compilers ? LINT_NODE_COMPILERS : LINT_NODE_LOOSE;
             b->flags.at[node] |= compilers || maybe ? 0 : LINT_NODE_ADRIFT;
+            b->flags.at[node] |= compilers || link.flags & LINT_LINK_DOUBTFUL ? 0 : LINT_NODE_PARTIAL;
             continue;
         }
         uint32_t target = node_of(b, link.path, LINT_NODE_INCLUDED);

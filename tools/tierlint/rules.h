@@ -19,7 +19,10 @@
       "No name that the header, or anything it includes, declares or defines is used in the source file, "   \
       "and no other header of the file needs it. Silent for conditional, computed and exported includes "    \
       "(IWYU pragmas are honoured), for the file's own header, where the header or what it includes could "  \
-      "not be read with certainty, and where it declares nothing (it then acts by other means).")            \
+      "not be read with certainty, and where it declares nothing (it then acts by other means). "            \
+      "In effect silent for the headers of the C library and of most others below /usr/include: what they "  \
+      "declare hangs on conditionals and macros of the compiler, so #include <string.h> above an empty "     \
+      "main is passed over.")                                                                                \
     X(UNUSED_INCLUDE_HEADER, "unused-include-in-header", 0, "note",                                          \
       "a header includes another of which it "                                                               \
       "uses no name",                                                                                        \

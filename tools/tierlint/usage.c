@@ -328,8 +328,11 @@ static int check_transitive(usage *u)
             continue;
         }
         lint_buf message = {0};
-        lint_buf_printf(&message, "'%s' is declared in '%s', reached only through '%s'", name, target,
-                        lint_graph_path(&u->g, via));
+        lint_buf_printf(&message, "'%s' is declared in '", name);
+        lint_message_path(&message, target);
+        lint_buf_text(&message, "', reached only through '");
+        lint_message_path(&message, lint_graph_path(&u->g, via));
+        lint_buf_text(&message, "'");
         lint_finding f = {.rule = LINT_TRANSITIVE,
                           .at = {.path = path, .kind = LINT_AT_USE, .name = name},
                           .message = message.data};
