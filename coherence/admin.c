@@ -137,9 +137,16 @@ int tier__admin_begin(tier_admin *a, bool *empty)
     a->detail[0] = 0;
     if (!*dir)
         return tier__admin_fail(a, TIER_EABSENT,
-                                "no cache directory: the settings keep results in memory only");
+                                "no cache directory: none is given, and there is no HOME for one below it: "
+                                "set TIERKIT_DIR (tiercheck: or -d DIR)");
     if (lstat(dir, &st)) {
         int error = errno;
+        if ((error == ENOENT || error == ENOTDIR) && !tier__profile_persists(a->profile))
+            return tier__admin_fail(
+                a, TIER_EABSENT,
+                "%s does not exist, and profile %s keeps a cache only where a directory is "
+                "given: set TIERKIT_DIR (tiercheck: or -d DIR)",
+                dir, a->profile->name);
         if (error == ENOENT || error == ENOTDIR)
             return tier__admin_fail(a, TIER_EABSENT, "%s does not exist: no program has kept a cache there",
                                     dir);

@@ -35,6 +35,9 @@ int tier__admin_store(tier_admin *a, bool write);
 int tier__admin_begin(tier_admin *a, bool *empty);
 void tier__admin_done(tier_admin *a);
 int tier__admin_progress(tier_admin *a, const char *what, uint64_t done, uint64_t total);
+/* admin_aside.c: the stores that were moved aside, and how large each is; with drop they go. */
+int tier__aside_each(tier_admin *a, bool drop, void (*each)(void *user, const char *name, uint64_t bytes),
+                     void *user);
 const char *tier__table_text(enum tier__table t); /* static */
 
 /* ---- admin_text.c: records for people and programs ---- */

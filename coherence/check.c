@@ -68,6 +68,14 @@ static void store_where(const struct tier__store_problem *p, char *text, size_t 
         at += snprintf(text + at, size - (size_t)at, "%02x", ((const unsigned char *)p->key)[i]);
 }
 
+static void tell_aside(void *user, const char *name, uint64_t bytes)
+{
+    struct tier__check *k = user;
+    char detail[160];
+    snprintf(detail, sizeof detail, "%.1f KiB; 'tiercheck prune' deletes it", (double)bytes / 1024);
+    tier__check_tell(k, tier__problem_of("store-quarantined"), name, detail, false);
+}
+
 static void store_found(void *user, const struct tier__store_problem *p)
 {
     struct store_look *s = user;
@@ -75,6 +83,10 @@ static void store_found(void *user, const struct tier__store_problem *p)
     const struct tier__problem *known = tier__problem_of(p->code);
     if (!known)
         return;
+    if (strcmp(p->code, "store-quarantined") == 0) { /* told one by one, with what each takes */
+        tier__aside_each(s->k->a, false, tell_aside, s->k);
+        return;
+    }
     store_where(p, where, sizeof where);
     const char *detail = p->key ? "" : p->detail; /* of a record it only says what the problem is once more */
     if (!p->key && known->severity == TIER__DAMAGE)

@@ -1,5 +1,6 @@
 /* figures.c - tier_store_figures: how much of what the store holds. */
 #include "coherence/admin.h"
+#include <sys/stat.h>
 
 struct type_figure {
     char *name, *app;
@@ -100,6 +101,11 @@ static int run(struct figures *g, void (*each)(void *user, const tier_figure *f)
         return rc;
     tier_figure disk = {.bytes = tier__store_bytes(g->a->store)};
     tell(each, user, disk, "disk", "file", "");
+    char path[4200];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/v1/data.mdb", g->a->profile->dir);
+    disk.bytes = stat(path, &st) ? 0 : (uint64_t)st.st_size;
+    tell(each, user, disk, "disk", "size", "");
     disk.bytes = (uint64_t)tier__profile_int(g->a->profile, TIER__KEY_STORE_MAX_BYTES);
     tell(each, user, disk, "disk", "limit", "");
     return 0;
@@ -118,6 +124,52 @@ int tier_store_figures(tier_admin *a, void (*each)(void *user, const tier_figure
         tier__free(a->base, g.type[i].app);
     }
     tier__free(a->base, g.type);
+    tier__admin_done(a);
+    if (rc && !*a->detail)
+        tier__admin_fail(a, rc, "%s: %s", a->profile->dir, tier_strerror(rc));
+    return rc;
+}
+
+/* ---- how many match ---- */
+struct matching {
+    int by;
+    const char *what;
+    uint64_t count;
+};
+
+static bool has_tag(const struct tier__variant_record *d, const char *tag)
+{
+    for (const char *t = d->tags, *end = t + d->tags_size; t && t < end; t += strlen(t) + 1)
+        if (strcmp(t, tag) == 0)
+            return true;
+    return false;
+}
+
+static int match(void *user, const void *key, size_t key_size, const void *data, size_t size)
+{
+    struct matching *m = user;
+    struct tier__request_record q;
+    struct tier__variant_record d;
+    struct tier__reader r = tier__reader_of(data, size);
+    (void)key;
+    if (key_size != sizeof(tier_digest) || !tier__get_node(&r, &q))
+        return 0;
+    bool found = m->by == TIER_BY_PATH && q.request.has_path && strcmp(q.request.path, m->what) == 0;
+    for (uint8_t left = tier__read_u8(&r); left && !found && tier__get_variant(&r, &d); left--)
+        found = m->by == TIER_BY_TAG && has_tag(&d, m->what);
+    m->count += found;
+    return 0;
+}
+
+int tier_count_results(tier_admin *a, int by, const char *what, uint64_t *count)
+{
+    if (!a || a->magic != TIER__ADMIN_MAGIC || !count || (by && !what) || by < 0 || by > TIER_BY_TAG)
+        return TIER_EINVAL;
+    struct matching m = {.by = by, .what = what};
+    int rc = tier__admin_store(a, false);
+    if (!rc && by)
+        rc = tier__store_each(a->store, TIER__VARIANT, match, &m);
+    *count = m.count;
     tier__admin_done(a);
     if (rc && !*a->detail)
         tier__admin_fail(a, rc, "%s: %s", a->profile->dir, tier_strerror(rc));

@@ -182,11 +182,16 @@ int tier_inspect(tier_admin *a, const char *key, const char *format, tier_sink *
     struct inspect x = {.tier = 0};
     if (!key_read(key, &x))
         return tier__admin_fail(
-            a, TIER_EINVAL, "'%s' is no key: 64 hex digits, or as in tree:9f86d081_2c26b46b68ffc68f", key);
+            a, TIER_EINVAL,
+            strspn(key, "0123456789abcdefABCDEF") == strlen(key)
+                ? "'%s' is no key: value hashes cannot be looked up; keys as printed by "
+                  "explain can"
+                : "'%s' is no key: 64 hex digits, or as in tree:9f86d081_2c26b46b68ffc68f",
+            key);
     int rc = tier__tell_begin(&x.t, a, format);
     x.t.all = true;
     if (!rc && x.t.json) {
-        tier__buf_printf(&x.t.out, "{\"schema\":1,\"key\":");
+        tier__buf_printf(&x.t.out, "{\"schema\":1,\"command\":\"inspect\",\"key\":");
         tier__json_text(&x.t.out, key);
         tier__buf_printf(&x.t.out, ",\"records\":[");
     }

@@ -341,6 +341,14 @@ static int run(struct prune *p)
     return rc;
 }
 
+static void count_aside(void *user, const char *name, uint64_t bytes)
+{
+    tier_prune_report *r = user;
+    (void)name;
+    r->aside++;
+    r->aside_bytes += bytes;
+}
+
 int tier_prune(tier_admin *a, const tier_prune_options *o, tier_prune_report *report)
 {
     if (!a || a->magic != TIER__ADMIN_MAGIC || !o || o->struct_size < sizeof *o || !report ||
@@ -350,9 +358,15 @@ int tier_prune(tier_admin *a, const tier_prune_options *o, tier_prune_report *re
     report->struct_size = sizeof *report;
     struct prune p = {.a = a, .o = o, .report = report};
     tier__buf_init(&p.blobs, a->base);
-    int rc = tier__admin_store(a, !o->dry_run);
+    int rc = tier__admin_store(a, false); /* opened for writing, a damaged store is moved aside: repair's */
+    if (!rc && !o->dry_run) {
+        tier__admin_done(a);
+        rc = tier__admin_store(a, true);
+    }
     if (!rc)
         rc = run(&p);
+    if (!rc)
+        rc = tier__aside_each(a, !o->dry_run, count_aside, report);
     report->file_bytes = a->store ? tier__store_bytes(a->store) : 0;
     tier__buf_fini(&p.blobs);
     tier__free(a->base, p.at);

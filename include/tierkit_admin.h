@@ -107,13 +107,16 @@ int tier_explain_path(tier_admin *a, const char *path, const char *format, tier_
 typedef struct tier_figure { /* * ; strings until the callback returns */
     size_t struct_size;
     const char *group; /* "table", "type", "disk" */
-    const char *name;  /* of the table or type; "file", "limit" */
+    const char *name;  /* of the table or type; "file" (in use), "size" (of the file), "limit" */
     const char *app;   /* of a type; else "" */
     uint64_t records;  /* of a type: requests */
     uint64_t variants, husks, failures;
     uint64_t bytes;   /* before compression; of group disk: of the file */
     uint64_t cost_us; /* of a type: what computing its newest variants took */
 } tier_figure;
+/* How many remembered requests have that key path (TIER_BY_PATH) or a variant with that tag (TIER_BY_TAG); by
+ * 0: none are looked at, and the call says whether there is a store that can be read. TIER_EABSENT: none. */
+int tier_count_results(tier_admin *a, int by, const char *what, uint64_t *count);
 int tier_store_figures(tier_admin *a, void (*each)(void *user, const tier_figure *f), void *user);
 
 /* ---- prune ----------------------------------------------------------------------------------------------
@@ -132,8 +135,10 @@ typedef struct tier_prune_report { /* * */
     uint64_t left_bytes;                             /* of values that stay */
     uint64_t file_bytes; /* in use in the data file afterwards; freed pages are used again, the file does not
                             shrink */
+    uint64_t aside, aside_bytes; /* stores that repair or an open had moved aside, and that went; of files */
 } tier_prune_report;
-/* Also drops values and lists of leaves that no result refers to. The newest variant of a request goes last.
+/* Also drops stores that were moved aside, and values and lists of leaves that no result refers to. The
+ * newest variant of a request goes last.
  */
 int tier_prune(tier_admin *a, const tier_prune_options *o, tier_prune_report *report);
 

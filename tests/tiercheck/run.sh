@@ -121,6 +121,8 @@ run 16 explain a.c a.h
 run 16 inspect
 run 16 inspect tree:12
 err 'no key'
+run 16 inspect 2c26b46b68ffc68f
+err 'value hashes cannot be looked up'
 run 16 invalidate
 run 16 invalidate a.c --tag t
 run 16 -n invalidate --pattern ''
@@ -141,6 +143,16 @@ done
 run 8 -d "$work/none" invalidate a.c
 [ ! -e "$work/none" ]
 ok 'invalidate makes no directory'
+for command in check stats 'invalidate a.c'; do
+    # shellcheck disable=SC2086
+    run 8 --profile ci $command
+    err 'set TIERKIT_DIR'
+done
+for command in check stats 'invalidate a.c' 'warm a.c'; do
+    # shellcheck disable=SC2086
+    HOME='' XDG_CACHE_HOME='' run 8 $command
+    err 'set TIERKIT_DIR'
+done
 run 8 -d "$work/tree" check
 err 'no cache directory'
 run 8 -d "$work/tree/a.c" check
@@ -184,6 +196,7 @@ d="-d $work/cache"
     out '^variants '
     out '^outline '
     out '^hint: '
+    out '^on disk  .*of at most'
     run 0 $d --json stats
     json "d['file_bytes'] > 0 and any(t['name'] == 'variants' and t['records'] > 0 for t in d['tables'])"
     json "any(t['app'] == 'tierlint' and t['requests'] > 0 for t in d['types'])"
@@ -231,6 +244,8 @@ d="-d $work/cache"
     out '^\* ci '
     run 0 $d profile show
     out '^memory.file  *75 MiB  *default'
+    out '^lease_ms\*'
+    out '^\* nothing reads'
     TIERKIT_MEMORY_FILE=11MiB run 0 $d profile show
     out '^memory.file  *11 MiB  *environment'
     printf 'memory.tree = 12MiB\n' >tierkit.ini
@@ -245,6 +260,7 @@ d="-d $work/cache"
     run 0 $d --json profile list
     json "len(d['profiles']) == 3"
     run 0 $d profile diff
+    no_out ' $'
     out '^setting  *dev  *ci  *production'
     out '^memory.file  *75 MiB  *50 MiB  *150 MiB'
     run 0 $d profile diff dev ci
@@ -273,7 +289,11 @@ d="-d $work/cache"
     out '^would invalidate'
     run 0 $d invalidate a.c
     out '^invalidated'
+    out '; [1-9][0-9]* remembered results match now'
     run 0 $d invalidate --tag none
+    out '; 0 remembered results match now'
+    run 0 $d --json invalidate nowhere/at.all
+    json "d['matching'] == 0"
     run 0 $d --json invalidate --pattern '\.c$'
     json "d['by'] == 'pattern' and not d['dry_run']"
     run 16 $d invalidate --pattern '('
@@ -336,6 +356,14 @@ d="-d $work/cache"
     run 4 $d check
     run 8 $d stats
     err "repair it first"
+    cp "$work/cache/v1/data.mdb" "$work/broken"
+    for command in prune '-n prune' 'invalidate a.c' '-n invalidate a.c' 'warm a.c' '-n warm a.c'; do
+        # shellcheck disable=SC2086
+        run 8 $d $command
+        err "repair it first"
+        cmp -s "$work/broken" "$work/cache/v1/data.mdb"
+        ok "'$command' leaves a damaged store where it is"
+    done
     run 1 $d --json repair
     json "d['begun_anew'] and d['left'] == 0"
     run 0 $d check
@@ -343,6 +371,16 @@ d="-d $work/cache"
     ok 'findings from the new store are those from before'
 
     # ---- prune
+    run 0 $d -v check
+    out '^notice store-quarantined: bad-.*'
+    run 0 $d -n prune
+    out '^would delete [12] store'
+    ls -d "$work"/cache/bad-* >/dev/null 2>&1
+    ok 'a dry prune deletes nothing'
+    run 0 $d prune
+    out '^deleted [12] store'
+    ! ls -d "$work"/cache/bad-* >/dev/null 2>&1
+    ok 'prune deletes what was moved aside'
     run 0 $d -n prune --older-than 0
     out '^would drop [1-9]'
     run 0 $d prune --older-than 1d

@@ -1,10 +1,16 @@
 /* cmd_cache.c - warm and invalidate: through the library as any program uses it. */
 #include "tools/tiercheck/tool.h"
-#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+
+/* That there is no store is this command's error, said once. */
+static void on_cache_log(void *user, int level, const char *line)
+{
+    if (!strstr(line, "going on in memory"))
+        on_log(user, level, line);
+}
 
 tier_cache *tool_cache(tool *t, int *status)
 {
@@ -12,6 +18,12 @@ tier_cache *tool_cache(tool *t, int *status)
     tier_options o = TIER_INIT(tier_options);
     tier_root root = {"", t->value[OPT_ROOT] ? t->value[OPT_ROOT] : "."};
     tier_cache *c = NULL;
+    uint64_t none;
+    int rc = tier_count_results(t->admin, 0, NULL, &none); /* tier_open would move a damaged store aside */
+    if (rc == TIER_EDAMAGE || (rc && !*tier_admin_dir(t->admin) && !t->value[OPT_DRY])) {
+        *status = fail(t, rc, tier_admin_detail(t->admin));
+        return NULL;
+    }
     o.app = "tiercheck";
     o.dir = t->value[OPT_DRY] ? "" : tier_admin_dir(t->admin); /* a dry run makes no directory */
     o.profile = t->value[OPT_PROFILE];
@@ -20,8 +32,8 @@ tier_cache *tool_cache(tool *t, int *status)
     o.settings = settings;
     o.setting_count = 1;
     o.user = t;
-    o.log = on_log;
-    int rc = tier_open(&o, &c);
+    o.log = on_cache_log;
+    rc = tier_open(&o, &c);
     if (rc) {
         *status = fail(t, rc, NULL);
         return NULL;
@@ -50,6 +62,7 @@ int run_invalidate(tool *t)
     const char *pattern = t->value[OPT_PATTERN], *tag = t->value[OPT_TAG];
     char path[PATH_MAX + 256] = "";
     struct stat st;
+    uint64_t matching = 0;
     int status, rc = 0;
     if ((pattern != NULL) + (tag != NULL) + (t->arg_count > 0) != 1 || t->arg_count > 1)
         return tool_usage("invalidate", "invalidate takes one of PATH, --pattern RE and --tag T");
@@ -59,8 +72,9 @@ int run_invalidate(tool *t)
     if (!*what)
         return tool_usage("invalidate", "%s", "an empty name matches nothing");
     const char *by = pattern ? "pattern" : tag ? "tag" : "path";
-    if (stat(tier_admin_dir(t->admin), &st))
-        return fail(t, TIER_EABSENT, strerror(errno));
+    rc = tier_count_results(t->admin, pattern ? 0 : tag ? TIER_BY_TAG : TIER_BY_PATH, what, &matching);
+    if (rc && (rc != TIER_EABSENT || stat(tier_admin_dir(t->admin), &st)))
+        return fail(t, rc, tier_admin_detail(t->admin));
     if (!t->value[OPT_DRY]) {
         tier_cache *c = tool_cache(t, &status);
         if (!c)
@@ -80,10 +94,16 @@ int run_invalidate(tool *t)
         out_printf(t, "{\"schema\":1,\"command\":\"invalidate\",\"dry_run\":%s,\"by\":\"%s\",\"what\":",
                    t->value[OPT_DRY] ? "true" : "false", by);
         out_json(t, what);
+        if (!pattern)
+            out_printf(t, ",\"matching\":%llu", (unsigned long long)matching);
         out_text(t, "}\n");
     } else if (!t->value[OPT_QUIET]) {
-        out_printf(t, "%s results by %s '%s' that were made before now\n",
+        out_printf(t, "%s results by %s '%s' that were made before now",
                    t->value[OPT_DRY] ? "would invalidate" : "invalidated", by, what);
+        if (!pattern)
+            out_printf(t, "; %llu remembered result%s match%s now", (unsigned long long)matching,
+                       matching == 1 ? "" : "s", matching == 1 ? "es" : "");
+        out_text(t, "\n");
     }
     return CLEAN;
 }

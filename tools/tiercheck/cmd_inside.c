@@ -16,7 +16,7 @@ struct figures {
     tool *t;
     char *text[2]; /* tables, types: gathered, as what comes last is told first */
     size_t size[2];
-    double file, limit, values, blobs;
+    double file, size_on_disk, limit, values, blobs, bytes;
     uint64_t records, variants, husks, types;
 };
 
@@ -52,6 +52,7 @@ static void on_table(struct figures *g, const tier_figure *f)
 {
     bool json = g->t->value[OPT_JSON] != NULL;
     g->records += f->records;
+    g->bytes += (double)f->bytes;
     if (strcmp(f->name, "blobs") == 0)
         g->blobs = (double)f->bytes;
     if (json) {
@@ -97,8 +98,20 @@ static void on_figure(void *user, const tier_figure *f)
         on_type(g, f);
     else if (strcmp(f->name, "file") == 0)
         g->file = (double)f->bytes;
+    else if (strcmp(f->name, "size") == 0)
+        g->size_on_disk = (double)f->bytes;
     else
         g->limit = (double)f->bytes;
+}
+
+/* At least about so much of the file holds no record. Pages are not counted: records take no more than twice
+ * their bytes (a value in pages of its own from half a page on; leaves are filled to a half), and less where
+ * they are compressed. */
+static double free_bytes(const struct figures *g)
+{
+    double size = g->size_on_disk > g->file ? g->size_on_disk : g->file;
+    double left = size - 2 * g->bytes - 65536;
+    return left > 0 ? left : 0;
 }
 
 static const char *hint(const struct figures *g)
@@ -109,6 +122,8 @@ static const char *hint(const struct figures *g)
         return "the file is near its limit: 'tiercheck prune --older-than 7d', or raise store.max_bytes";
     if (g->blobs > 2 * g->values + 1048576)
         return "much of the values belongs to no result any more: 'tiercheck prune' drops it";
+    if (free_bytes(g) > 16 * 1048576.0 && free_bytes(g) > 0.5 * g->size_on_disk)
+        return "most of the file is free: it is used again; delete the directory to give the space back";
     if (g->husks * 5 > g->variants)
         return "many results have lost their values: is store.max_bytes too small?";
     return "nothing needs doing";
@@ -118,8 +133,10 @@ static void stats_text(struct figures *g, const char *profile, const char *origi
 {
     tool *t = g->t;
     out_printf(t, "cache    %s\nprofile  %s (%s)\non disk  ", tier_admin_dir(t->admin), profile, origin);
-    out_bytes(t, g->file);
-    out_text(t, " in use, of at most ");
+    out_bytes(t, g->size_on_disk);
+    out_text(t, ", at least ");
+    out_bytes(t, free_bytes(g));
+    out_text(t, " of it free, of at most ");
     out_bytes(t, g->limit);
     out_printf(t, "\n\n%-12s %10s %14s\n%s", "table", "records", "bytes", g->text[0] ? g->text[0] : "");
     if (g->types)
@@ -139,8 +156,10 @@ static void stats_json(struct figures *g, const char *profile, const char *origi
     out_text(t, ",\"profile_origin\":");
     out_json(t, origin);
     out_printf(t,
-               ",\"file_bytes\":%.0f,\"limit_bytes\":%.0f,\n \"tables\":[%s],\n \"types\":[%s],\n \"hint\":",
-               g->file, g->limit, g->text[0] ? g->text[0] : "", g->text[1] ? g->text[1] : "");
+               ",\"file_bytes\":%.0f,\"size_bytes\":%.0f,\"free_bytes_least\":%.0f,\"limit_bytes\":%.0f,\n "
+               "\"tables\":[%s],\n \"types\":[%s],\n \"hint\":",
+               g->file, g->size_on_disk, free_bytes(g), g->limit, g->text[0] ? g->text[0] : "",
+               g->text[1] ? g->text[1] : "");
     out_json(t, hint(g));
     out_text(t, "}\n");
 }
@@ -199,13 +218,15 @@ int run_inspect(tool *t)
 /* ---- prune ---- */
 static void prune_json(tool *t, const tier_prune_report *r)
 {
-    out_printf(
-        t,
-        "{\"schema\":1,\"command\":\"prune\",\"dry_run\":%s,\"requests\":%llu,\"variants\":%llu,"
-        "\"values\":%llu,\"leaf_lists\":%llu,\"bytes\":%llu,\"left_bytes\":%llu,\"file_bytes\":%llu}\n",
-        t->value[OPT_DRY] ? "true" : "false", (unsigned long long)r->requests,
-        (unsigned long long)r->variants, (unsigned long long)r->values, (unsigned long long)r->leaf_lists,
-        (unsigned long long)r->bytes, (unsigned long long)r->left_bytes, (unsigned long long)r->file_bytes);
+    out_printf(t,
+               "{\"schema\":1,\"command\":\"prune\",\"dry_run\":%s,\"requests\":%llu,\"variants\":%llu,"
+               "\"values\":%llu,\"leaf_lists\":%llu,\"bytes\":%llu,\"left_bytes\":%llu,\"file_bytes\":%llu,"
+               "\"aside\":%llu,\"aside_bytes\":%llu}\n",
+               t->value[OPT_DRY] ? "true" : "false", (unsigned long long)r->requests,
+               (unsigned long long)r->variants, (unsigned long long)r->values,
+               (unsigned long long)r->leaf_lists, (unsigned long long)r->bytes,
+               (unsigned long long)r->left_bytes, (unsigned long long)r->file_bytes,
+               (unsigned long long)r->aside, (unsigned long long)r->aside_bytes);
 }
 
 int run_prune(tool *t)
@@ -237,6 +258,12 @@ int run_prune(tool *t)
         out_printf(t, ", %llu lists of leaves; values of ", (unsigned long long)r.leaf_lists);
         out_bytes(t, (double)r.left_bytes);
         out_printf(t, " %s\n", o.dry_run ? "would stay" : "stay");
+        if (r.aside) {
+            out_printf(t, "%s %llu store%s that %s moved aside, of ", o.dry_run ? "would delete" : "deleted",
+                       (unsigned long long)r.aside, r.aside == 1 ? "" : "s", r.aside == 1 ? "was" : "were");
+            out_bytes(t, (double)r.aside_bytes);
+            out_text(t, "\n");
+        }
     }
     return CLEAN;
 }

@@ -10,9 +10,9 @@ struct showing {
 };
 
 static const char *const summary[TIER_PROFILES] = {
-    "a developer's machine: much memory, relaxed sync, warming ahead",
+    "a developer's machine: much memory, relaxed sync",
     "build servers: little memory, kept only where a directory is given, no watching",
-    "long-running services: durable, monitored"};
+    "long-running services: durable, synced at every commit"};
 
 static int list(tool *t, const char *name, const char *origin)
 {
@@ -37,12 +37,27 @@ static int list(tool *t, const char *name, const char *origin)
     return CLEAN;
 }
 
+/* Settings that are accepted, resolved and read by nothing yet: docs/DESIGN.md, section 18. */
+static bool is_idle(const char *name)
+{
+    static const char *const idle[] = {"pressure.trim",      "pressure.hard", "keep.results",
+                                       "keep.runs",          "keep.variants", "retention.hours",
+                                       "store.backup_hours", "warm.predict",  "warm.start",
+                                       "warm.changed_only",  "verify.sample", "lease_ms"};
+    for (size_t i = 0; i < sizeof idle / sizeof *idle; i++)
+        if (strcmp(name, idle[i]) == 0)
+            return true;
+    return strncmp(name, "monitor.", 8) == 0;
+}
+
 static void on_show(void *user, const tier_setting *s)
 {
     struct showing *w = user;
     tool *t = w->t;
     if (!t->value[OPT_JSON]) {
-        out_printf(t, "%-22s %-12s %s\n", s->name, s->value, s->origin);
+        char name[64];
+        snprintf(name, sizeof name, "%s%s", s->name, is_idle(s->name) ? "*" : "");
+        out_printf(t, "%-22s %-12s %s\n", name, s->value, s->origin);
         if (t->value[OPT_VERBOSE])
             out_printf(t, "    %s; %s\n", s->help, s->expects);
         return;
@@ -55,7 +70,7 @@ static void on_show(void *user, const tier_setting *s)
     out_json(t, s->help);
     out_text(t, ",\"expects\":");
     out_json(t, s->expects);
-    out_text(t, "}");
+    out_text(t, is_idle(s->name) ? ",\"read\":false}" : ",\"read\":true}");
 }
 
 static int show(tool *t, struct showing *w, const char *origin)
@@ -71,8 +86,7 @@ static int show(tool *t, struct showing *w, const char *origin)
                    tier_admin_dir(t->admin));
     }
     tier_profile_show(t->admin, NULL, NULL, 0, on_show, w);
-    if (t->value[OPT_JSON])
-        out_text(t, "]}\n");
+    out_text(t, t->value[OPT_JSON] ? "]}\n" : "* nothing reads this setting yet: it changes nothing\n");
     return CLEAN;
 }
 
@@ -93,12 +107,13 @@ static void on_diff(void *user, const tier_setting *s)
         out_printf(t, "%s\n  {\"name\":\"%s\"", w->told++ ? "," : "", s->name);
     else
         out_printf(t, "%-22s", s->name);
-    for (int k = 0; k < (w->from < 0 ? TIER_PROFILES : 2); k++) {
+    int columns = w->from < 0 ? TIER_PROFILES : 2;
+    for (int k = 0; k < columns; k++) {
         int i = w->from < 0 ? k : k ? w->to : w->from;
         if (t->value[OPT_JSON])
             out_printf(t, ",\"%s\":\"%s\"", tier_profile_name((uint32_t)i), s->defaults[i]);
         else
-            out_printf(t, " %-12s", s->defaults[i]);
+            out_printf(t, k + 1 < columns ? " %-12s" : " %s", s->defaults[i]);
     }
     out_text(t, t->value[OPT_JSON] ? "}" : "\n");
 }

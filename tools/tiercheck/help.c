@@ -45,7 +45,8 @@ static const char *const more[] = {
     "KEY is 64 hex digits, or the printed short form: tree:9f86d081_2c26b46b68ffc68f.\n",
     /* prune */
     "Without options it deletes values and lists of leaves that nothing refers to. Freed pages are used\n"
-    "again; the data file itself does not shrink. The newest result of a request goes last.\n",
+    "again; the data file itself does not shrink: delete the cache directory to give the space back. Stores\n"
+    "that were moved aside are deleted. The newest result of a request goes last.\n",
     /* invalidate */
     "Files never need this: a changed file is found without it. It is for inputs that a program could not\n"
     "name. Results with that path, with paths that match (PCRE2), or with that tag, made before now, become\n"
