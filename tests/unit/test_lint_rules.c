@@ -251,6 +251,32 @@ static void test_finding_bytes(void **state)
     lint_buf_free(&b);
 }
 
+/* Paths come back as they were put, whatever they hold; what only looks like one is text. */
+static void test_message_paths(void **state)
+{
+    (void)state;
+    static const char *const pieces[] = {"of ", "a\1b:2", " -> ", "sys:c.h", "\1", "\0019:x", "\1-1:y", NULL};
+    static const bool is_path[] = {false, true, false, true, false, false, false};
+    lint_buf message = {0}, piece = {0};
+    bool path;
+    for (size_t i = 0; pieces[i]; i++) {
+        if (is_path[i]) {
+            lint_message_path(&message, pieces[i]);
+        } else {
+            lint_buf_text(&message, pieces[i]);
+        }
+    }
+    const char *at = message.data;
+    for (size_t i = 0; pieces[i]; i++) {
+        assert_true(lint_message_next(&at, &piece, &path));
+        assert_string_equal(piece.data, pieces[i]);
+        assert_int_equal(path, is_path[i]);
+    }
+    assert_false(lint_message_next(&at, &piece, &path));
+    lint_buf_free(&message);
+    lint_buf_free(&piece);
+}
+
 /* ---- pasting, rules --------------------------------------------------------------------------------------
  */
 static void note(void *user, const char *piece, size_t size, int side)
@@ -303,7 +329,7 @@ int main(void)
         cmocka_unit_test(test_long_cycle),    cmocka_unit_test(test_part),
         cmocka_unit_test(test_damaged_graph), cmocka_unit_test(test_places),
         cmocka_unit_test(test_finding_bytes), cmocka_unit_test(test_pastes),
-        cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_rules),         cmocka_unit_test(test_message_paths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
