@@ -42,10 +42,10 @@ void tier__env_trouble(struct tier__base *base, struct tier__env *env, enum tier
 bool tier__env_intact(struct tier__base *base, struct tier__env *env)
 {
     struct stat data, lock = {0};
+    uint64_t seen = atomic_load(&env->seen); /* before the look at the size: the file only grows */
     if (fstat(tier__db_fd(env->db), &data) != 0)
         return false;
     uint64_t size = (uint64_t)data.st_size;
-    uint64_t seen = atomic_load_explicit(&env->seen, memory_order_relaxed);
     if (size < seen) {
         tier__env_trouble(base, env, TIER__TROUBLE_ALL, "data.mdb was truncated while in use");
         return false;
