@@ -3,10 +3,10 @@
 
 int tier__tell_begin(struct tier__tell *t, tier_admin *a, const char *format)
 {
-    bool json = format && strcmp(format, "json") == 0;
-    *t = (struct tier__tell){.a = a, .json = json};
+    bool json = format && strcmp(format, "json") == 0, full = format && strcmp(format, "full") == 0;
+    *t = (struct tier__tell){.a = a, .json = json, .full = full};
     tier__buf_init(&t->out, a->base);
-    if (format && !json && strcmp(format, "text") != 0)
+    if (format && !json && !full && strcmp(format, "text") != 0)
         return tier__admin_fail(a, TIER_EINVAL, "format '%s' is not text or json", format);
     int rc = tier__admin_store(a, false);
     if (!rc)
@@ -55,31 +55,12 @@ static void field_number(struct tier__tell *t, const char *name, uint64_t n)
 }
 
 /* ---- what a dependency is now ---- */
-/* Of a request: the value hash of what is remembered newest. */
-static bool result_now(struct tier__tell *t, const struct tier__name_record *n, tier_digest *is)
-{
-    struct tier__buf b;
-    struct tier__request_record q;
-    struct tier__variant_record d;
-    tier__buf_init(&b, t->a->base);
-    bool ok = tier__store_get(t->a->store, NULL, TIER__VARIANT, n->name, n->name_size, &b) == 0;
-    struct tier__reader r = tier__reader_of(b.data, b.size);
-    ok = ok && tier__get_node(&r, &q) && tier__read_u8(&r) && tier__get_variant(&r, &d);
-    if (ok)
-        *is = d.hash;
-    tier__buf_fini(&b);
-    return ok;
-}
-
-static bool value_now(struct tier__tell *t, const struct tier__name_record *n, tier_digest *is)
+/* Of one that is no other result. */
+static bool leaf_now(struct tier__tell *t, const struct tier__name_record *n, tier_digest *is)
 {
     tier_cache *c = t->a->cache;
     uint32_t version;
     int rc, seen;
-    if (!t->now)
-        return false;
-    if (n->kind == TIER__K_RESULT)
-        return result_now(t, n, is);
     if (!n->has_path ||
         strchr(n->path, ':')) /* inputs and settings are the other program's, other roots too */
         return false;
@@ -88,6 +69,78 @@ static bool value_now(struct tier__tell *t, const struct tier__name_record *n, t
     if (!d || tier__view_observe(t->now, d, &version, NULL, &seen))
         return false;
     tier__dep_value(c, d, version, is);
+    return true;
+}
+
+static bool value_then(const struct tier__name_record *n, uint32_t version, tier_digest *then)
+{
+    if (version < n->first || version - n->first >= n->count)
+        return false;
+    memcpy(then->byte, n->values + (size_t)(version - n->first) * sizeof then->byte, sizeof then->byte);
+    return true;
+}
+
+/* Whether nothing that can be told here, but for other results, differs from what the variant has seen. */
+static bool leaves_hold(struct tier__tell *t, const struct tier__variant_record *d)
+{
+    struct tier__name_record n;
+    tier_digest then, is;
+    struct tier__reader r = tier__reader_of(d->edges, (size_t)d->edge_count * 8);
+    for (uint32_t e = 0; e < d->edge_count; e++) {
+        uint32_t id = tier__read_u32(&r), version = tier__read_u32(&r);
+        if (!tier__names_get(&t->names, id, &n) || !value_then(&n, version, &then))
+            return false;
+        if (n.kind != TIER__K_RESULT && leaf_now(t, &n, &is) && !tier__digest_equal(&is, &then))
+            return false;
+    }
+    return true;
+}
+
+/* Of a request: the value hash of its first variant whose leaves hold. Where none does it is computed again,
+ * and what comes of that cannot be told. Results below it are taken as they are remembered: one level, as
+ * nothing here walks the graph. */
+static bool result_now(struct tier__tell *t, const struct tier__name_record *n, tier_digest *is)
+{
+    struct tier__buf b;
+    struct tier__request_record q;
+    struct tier__variant_record d;
+    bool found = false;
+    tier__buf_init(&b, t->a->base);
+    bool ok = tier__store_get(t->a->store, NULL, TIER__VARIANT, n->name, n->name_size, &b) == 0;
+    struct tier__reader r = tier__reader_of(b.data, b.size);
+    ok = ok && tier__get_node(&r, &q);
+    for (uint8_t left = ok ? tier__read_u8(&r) : 0; left && tier__get_variant(&r, &d); left--) {
+        found = leaves_hold(t, &d);
+        if (found) {
+            *is = d.hash;
+            break;
+        }
+    }
+    tier__buf_fini(&b);
+    return found;
+}
+
+static bool value_now(struct tier__tell *t, const struct tier__name_record *n, tier_digest *is)
+{
+    if (!t->now)
+        return false;
+    return n->kind == TIER__K_RESULT ? result_now(t, n, is) : leaf_now(t, n, is);
+}
+
+static bool holds_now(struct tier__tell *t, const struct tier__variant_record *d)
+{
+    struct tier__name_record n;
+    tier_digest then, is;
+    struct tier__reader r = tier__reader_of(d->edges, (size_t)d->edge_count * 8);
+    if (!t->now || !leaves_hold(t, d))
+        return false;
+    for (uint32_t e = 0; e < d->edge_count; e++) {
+        uint32_t id = tier__read_u32(&r), version = tier__read_u32(&r);
+        if (!tier__names_get(&t->names, id, &n) || !value_then(&n, version, &then))
+            return false;
+        if (n.kind == TIER__K_RESULT && (!result_now(t, &n, &is) || !tier__digest_equal(&is, &then)))
+            return false;
+    }
     return true;
 }
 
@@ -112,7 +165,12 @@ static void name_text(struct tier__tell *t, const struct tier__name_record *n, s
     tier__buf_fini(&record);
 }
 
-static void tell_edge(struct tier__tell *t, uint32_t id, uint32_t version, bool first)
+struct edge_list { /* as text: those that changed come first; of each so many as may be shown */
+    struct tier__buf changed, others;
+    uint64_t changed_shown, others_shown, differ, unknown;
+};
+
+static void tell_edge(struct tier__tell *t, struct edge_list *l, uint32_t id, uint32_t version, bool first)
 {
     struct tier__name_record n;
     struct tier__buf label, was, is;
@@ -121,13 +179,12 @@ static void tell_edge(struct tier__tell *t, uint32_t id, uint32_t version, bool 
     tier__buf_init(&was, t->a->base);
     tier__buf_init(&is, t->a->base);
     bool named = tier__names_get(&t->names, id, &n);
-    bool valued = named && version >= n.first && version - n.first < n.count;
+    bool valued = named && value_then(&n, version, &then);
     if (named)
         name_text(t, &n, &label);
     else
         tier__buf_printf(&label, "name %u, which is not there", id);
     if (valued) {
-        memcpy(then.byte, n.values + (size_t)(version - n.first) * sizeof then.byte, sizeof then.byte);
         tier__digest_text(&then, &was);
     } else {
         tier__buf_printf(&was, "a value that is no longer kept");
@@ -147,12 +204,20 @@ static void tell_edge(struct tier__tell *t, uint32_t id, uint32_t version, bool 
         }
         tier__buf_printf(&t->out, ",\"same\":%s}", known ? same ? "true" : "false" : "null");
     } else {
-        tier__buf_printf(&t->out, "      %c ", known ? same ? '=' : '!' : '?');
-        tier__buf_put(&t->out, label.data, label.size);
-        tier__buf_printf(&t->out, ": %s", was.failed ? "" : (char *)was.data);
-        if (known && !same)
-            tier__buf_printf(&t->out, ", now %s", is.failed ? "" : (char *)is.data);
-        tier__buf_u8(&t->out, '\n');
+        bool changed = known && !same;
+        struct tier__buf *b = changed ? &l->changed : &l->others;
+        uint64_t *shown = changed ? &l->changed_shown : &l->others_shown;
+        l->unknown += !known;
+        l->differ += changed;
+        if (t->full || *shown < TIER__SHOWN) {
+            ++*shown;
+            tier__buf_printf(b, "      %s", !t->now ? "" : known ? same ? "= " : "! " : "? ");
+            tier__buf_put(b, label.data, label.size);
+            tier__buf_printf(b, ": %s", was.failed ? "" : (char *)was.data);
+            if (changed)
+                tier__buf_printf(b, ", now %s", is.failed ? "" : (char *)is.data);
+            tier__buf_u8(b, '\n');
+        }
     }
     tier__buf_fini(&label);
     tier__buf_fini(&was);
@@ -175,20 +240,44 @@ void tier__tell_name(struct tier__tell *t, uint32_t id)
 }
 
 /* ---- variants ---- */
+static void tell_list(struct tier__tell *t, const struct tier__variant_record *d, struct edge_list *l)
+{
+    tier__buf_printf(&t->out, "    depends on %u name%s", d->edge_count, d->edge_count == 1 ? "" : "s");
+    if (t->now)
+        tier__buf_printf(&t->out, ", %llu changed (= as then, ! changed, ? cannot be told from outside)",
+                         (unsigned long long)l->differ);
+    tier__buf_printf(&t->out, d->edge_count ? ":\n" : "\n");
+    tier__buf_put(&t->out, l->changed.data ? (char *)l->changed.data : "", l->changed.size);
+    uint64_t room = t->full ? UINT64_MAX : TIER__SHOWN - l->changed_shown, shown = l->changed_shown;
+    const char *at = (char *)l->others.data, *end = at ? at + l->others.size : NULL;
+    for (; at < end && room; room--, shown++) {
+        const char *line = memchr(at, '\n', (size_t)(end - at));
+        tier__buf_put(&t->out, at, (size_t)(line + 1 - at));
+        at = line + 1;
+    }
+    if (shown < d->edge_count)
+        tier__buf_printf(&t->out, "      and %llu more: -v\n", (unsigned long long)(d->edge_count - shown));
+}
+
 static void tell_edges(struct tier__tell *t, const struct tier__variant_record *d)
 {
+    struct edge_list l = {.differ = 0};
     struct tier__reader r = tier__reader_of(d->edges, (size_t)d->edge_count * 8);
+    tier__buf_init(&l.changed, t->a->base);
+    tier__buf_init(&l.others, t->a->base);
     if (t->json)
         tier__buf_printf(&t->out, ",\"dependencies\":[");
-    else
-        tier__buf_printf(&t->out, "    depends on, in the order of reading%s:\n",
-                         t->now ? " (= as then, ! changed, ? not known here)" : "");
     for (uint32_t e = 0; e < d->edge_count; e++) {
         uint32_t id = tier__read_u32(&r);
-        tell_edge(t, id, tier__read_u32(&r), e == 0);
+        tell_edge(t, &l, id, tier__read_u32(&r), e == 0);
     }
+    t->out.failed |= l.changed.failed || l.others.failed;
     if (t->json)
         tier__buf_printf(&t->out, "]");
+    else if (!t->out.failed)
+        tell_list(t, d, &l);
+    tier__buf_fini(&l.changed);
+    tier__buf_fini(&l.others);
 }
 
 static void tell_cause(struct tier__tell *t, const struct tier__variant_record *d)
@@ -228,7 +317,7 @@ static const char *value_state(struct tier__tell *t, const struct tier__variant_
 }
 
 static void tell_variant(struct tier__tell *t, const struct tier__request_record *q,
-                         const struct tier__variant_record *d, int i, int count)
+                         const struct tier__variant_record *d, int i, int count, int holding)
 {
     struct tier__buf b;
     tier__buf_init(&b, t->a->base);
@@ -251,13 +340,16 @@ static void tell_variant(struct tier__tell *t, const struct tier__request_record
         tier__bytes_text(d->size, &t->out);
         tier__buf_printf(&t->out, ", value hash ");
         tier__hex(d->hash.byte, 8, &t->out);
-        tier__buf_printf(&t->out, ", value %s\n    key ", value_state(t, d));
+        tier__buf_printf(&t->out, ", value %s%s\n    key ", value_state(t, d),
+                         i == holding ? ", direct dependencies hold now" : "");
         tier__short_key((int)q->tier, q->request.path, &d->key, &t->out);
         tier__buf_u8(&t->out, '\n');
         if (d->rc)
             tier__buf_printf(&t->out, "    failed: %.*s\n", (int)d->text_size, d->text);
     }
-    if (t->all || i == 0) {
+    if (t->json && t->now)
+        tier__buf_printf(&t->out, ",\"holds_now\":%s", i == holding ? "true" : "false");
+    if (t->all || i == (holding < 0 ? 0 : holding) || (t->json && i == 0)) {
         tell_cause(t, d);
         tell_edges(t, d);
     }
@@ -299,8 +391,18 @@ void tier__tell_request(struct tier__tell *t, const void *identity, const void *
     int count = tier__read_u8(&r);
     if (t->json)
         tier__buf_printf(&t->out, ",\"variants\":[");
+    struct tier__reader first = r;
+    int holding = -1; /* told first as text, and with its dependencies */
+    for (int i = 0; t->now && i < count && holding < 0 && tier__get_variant(&r, &d); i++)
+        if (holds_now(t, &d))
+            holding = i;
+    t->holding += holding >= 0;
+    if (holding > 0 && !t->json)
+        tell_variant(t, &q, &d, holding, count, holding);
+    r = first;
     for (int i = 0; i < count && tier__get_variant(&r, &d); i++)
-        tell_variant(t, &q, &d, i, count);
+        if (i != holding || i == 0 || t->json)
+            tell_variant(t, &q, &d, i, count, holding);
     if (t->json)
         tier__buf_printf(&t->out, "]}");
     tier__buf_fini(&b);

@@ -3,15 +3,19 @@
 #define TIER_ADMIN_TELL_H
 #include "coherence/admin.h"
 
+enum { TIER__SHOWN = 10 }; /* lines of a long list, unless it is told in full */
+
 struct tier__tell {
     tier_admin *a;
     bool json;
-    bool all; /* every variant with its dependencies; else only the newest */
+    bool full;        /* text: lists to their end */
+    uint64_t holding; /* requests told of which a variant holds now */
+    bool all;         /* every variant with its dependencies; else the one that holds now, or the newest */
     struct tier__buf out;
     struct tier__names names;
     tier_session *now; /* to compare with; NULL: do not */
 };
-/* format: NULL, "text", "json"; else TIER_EINVAL. Loads the names. */
+/* format: NULL, "text", "full" (text, lists to their end), "json"; else TIER_EINVAL. Loads the names. */
 int tier__tell_begin(struct tier__tell *t, tier_admin *a, const char *format);
 /* Hands out to sink where rc is 0, and frees; returns the call's result. */
 int tier__tell_end(struct tier__tell *t, int rc, tier_sink *sink, void *user);

@@ -53,6 +53,15 @@ void tier__digest_text(const tier_digest *d, struct tier__buf *b)
 static void text_of(const void *data, size_t size, struct tier__buf *b)
 {
     const unsigned char *s = data;
+    size_t binary = 0;
+    for (size_t i = 0; i < size && i < 60; i++)
+        binary += s[i] < 32 || s[i] >= 127;
+    if (size > 8 && binary > 3) { /* numbers and digests: nobody reads them */
+        tier__buf_printf(b, "%zu bytes ", size);
+        tier__hex(s, 8, b);
+        tier__buf_printf(b, "...");
+        return;
+    }
     for (size_t i = 0; i < size && i < 60; i++)
         tier__buf_printf(b, s[i] >= 32 && s[i] < 127 ? "%c" : "\\x%02x", s[i]);
     if (size > 60)

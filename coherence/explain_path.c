@@ -2,12 +2,21 @@
  * records, without the types that made it. */
 #include "coherence/admin_tell.h"
 
-enum { DEPENDENTS_SHOWN = 40 };
+enum { TYPES_SHOWN = 12 };
+
+struct type_counts { /* results by type; more types than are shown are only in the sum */
+    struct {
+        char name[64];
+        uint64_t count;
+    } type[TYPES_SHOWN];
+    size_t count;
+};
 
 struct explain {
     struct tier__tell t;
     const char *path;
     uint64_t requests, dependents;
+    struct type_counts of, on;
     struct tier__buf below; /* what depends on it, told after */
 };
 
@@ -40,13 +49,28 @@ static const struct tier__name_entry *marked_edge(struct explain *x, const struc
     return NULL;
 }
 
+static void count_type(struct type_counts *c, const char *type)
+{
+    char name[sizeof c->type[0].name];
+    size_t i = 0;
+    snprintf(name, sizeof name, "%s", type);
+    while (i < c->count && strcmp(c->type[i].name, name) != 0)
+        i++;
+    if (i == TYPES_SHOWN)
+        return;
+    if (i == c->count)
+        memcpy(c->type[c->count++].name, name, sizeof name);
+    c->type[i].count++;
+}
+
 static void add_dependent(struct explain *x, const struct tier__request_record *q,
                           const struct tier__name_entry *via)
 {
     struct tier__name_record n;
     struct tier__buf *b = &x->below, label, name;
     x->dependents++;
-    if (!x->t.json && x->dependents > DEPENDENTS_SHOWN)
+    count_type(&x->on, q->type);
+    if (!x->t.json && !x->t.full && x->dependents > TIER__SHOWN)
         return;
     tier__buf_init(&label, x->t.a->base);
     tier__buf_init(&name, x->t.a->base);
@@ -78,6 +102,7 @@ static int look_at(void *user, const void *key, size_t key_size, const void *dat
         return 0;
     if (q.request.has_path && strcmp(q.request.path, x->path) == 0) {
         tier__buf_printf(&x->t.out, "%s", x->requests++ ? x->t.json ? "," : "\n" : "");
+        count_type(&x->of, q.type);
         tier__tell_request(&x->t, key, data, size);
     }
     if (tier__read_u8(&r) && tier__get_variant(&r, &d)) {
@@ -101,8 +126,40 @@ static void tell_dependents(struct explain *x)
                      x->dependents ? "these" : "nothing", x->dependents ? "" : "s", *x->path ? x->path : ".",
                      x->dependents ? ":" : "");
     tier__buf_put(out, x->below.data ? (char *)x->below.data : "", x->below.size);
-    if (x->dependents > DEPENDENTS_SHOWN)
-        tier__buf_printf(out, "  and %llu more\n", (unsigned long long)(x->dependents - DEPENDENTS_SHOWN));
+    if (!x->t.full && x->dependents > TIER__SHOWN)
+        tier__buf_printf(out, "  and %llu more: -v\n", (unsigned long long)(x->dependents - TIER__SHOWN));
+}
+
+static void sum_types(const struct type_counts *c, struct tier__buf *b)
+{
+    for (size_t i = 0; i < c->count; i++)
+        tier__buf_printf(b, "%s%s %llu", i ? ", " : " (", c->type[i].name,
+                         (unsigned long long)c->type[i].count);
+    tier__buf_printf(b, c->count ? ")" : "");
+}
+
+/* Before everything else: how much of what there is, and whether it holds. */
+static void tell_summary(struct explain *x)
+{
+    struct tier__buf b, rest = x->t.out;
+    uint64_t old = x->requests - x->t.holding;
+    tier__buf_init(&b, x->t.a->base);
+    tier__buf_printf(&b, "%s: %llu result%s remembered", *x->path ? x->path : ".",
+                     (unsigned long long)x->requests, x->requests == 1 ? "" : "s");
+    sum_types(&x->of, &b);
+    if (x->requests && old)
+        tier__buf_printf(&b, "; %llu to be looked at or computed again (! or ? below)",
+                         (unsigned long long)old);
+    else if (x->requests)
+        tier__buf_printf(&b, "; as far as can be told here nothing changed");
+    tier__buf_printf(&b, "\n%llu result%s depend%s on it", (unsigned long long)x->dependents,
+                     x->dependents == 1 ? "" : "s", x->dependents == 1 ? "s" : "");
+    sum_types(&x->on, &b);
+    tier__buf_printf(&b, "\n\n");
+    tier__buf_put(&b, rest.data ? (char *)rest.data : "", rest.size);
+    b.failed |= rest.failed;
+    x->t.out = b;
+    tier__buf_fini(&rest);
 }
 
 int tier_explain_path(tier_admin *a, const char *path, const char *format, tier_sink *sink, void *user)
@@ -115,7 +172,7 @@ int tier_explain_path(tier_admin *a, const char *path, const char *format, tier_
     if (!rc)
         rc = tier_begin(a->cache, NULL, &x.t.now);
     if (!rc && x.t.json) {
-        tier__buf_printf(&x.t.out, "{\"schema\":1,\"path\":");
+        tier__buf_printf(&x.t.out, "{\"schema\":1,\"command\":\"explain\",\"path\":");
         tier__json_text(&x.t.out, path);
         tier__buf_printf(&x.t.out, ",\"requests\":[");
     }
@@ -126,6 +183,8 @@ int tier_explain_path(tier_admin *a, const char *path, const char *format, tier_
         rc = tier__admin_fail(a, TIER_EABSENT, "nothing is remembered of %s", *path ? path : ".");
     if (!rc)
         tell_dependents(&x);
+    if (!rc && !x.t.json)
+        tell_summary(&x);
     if (x.below.failed && !rc)
         rc = TIER_ENOMEM;
     tier__buf_fini(&x.below);

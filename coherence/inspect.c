@@ -189,7 +189,7 @@ int tier_inspect(tier_admin *a, const char *key, const char *format, tier_sink *
                 : "'%s' is no key: 64 hex digits, or as in tree:9f86d081_2c26b46b68ffc68f",
             key);
     int rc = tier__tell_begin(&x.t, a, format);
-    x.t.all = true;
+    x.t.all = x.t.full = true;
     if (!rc && x.t.json) {
         tier__buf_printf(&x.t.out, "{\"schema\":1,\"command\":\"inspect\",\"key\":");
         tier__json_text(&x.t.out, key);

@@ -100,8 +100,9 @@ void tier_problem_list(void (*each)(void *user, const tier_problem *p), void *us
  * tree:9f86d081_2c26b46b68ffc68f (tier; 8 digits of the path's digest, 16 of the content's or of the content
  * key). format: text, json. TIER_EINVAL: no such form of key; TIER_EABSENT: no such record. */
 int tier_inspect(tier_admin *a, const char *key, const char *format, tier_sink *sink, void *user);
-/* Every remembered request with that key path: its newest variant with dependencies, values and cause, and
- * what depends on it. One pass over the records. format: text, json. TIER_EABSENT: none. */
+/* Every remembered request with that key path: the variant that holds now (else the newest) with
+ * dependencies, values and cause, and what depends on it. One pass over the records. format: text, full (text
+ * with lists to their end), json. TIER_EABSENT: none. */
 int tier_explain_path(tier_admin *a, const char *path, const char *format, tier_sink *sink, void *user);
 
 typedef struct tier_figure { /* * ; strings until the callback returns */

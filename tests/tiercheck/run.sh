@@ -209,20 +209,30 @@ d="-d $work/cache"
     out 'app *tierlint'
     out 'computed because'
     out '= content of a.h'
+    out ', direct dependencies hold now$'
+    head -1 "$work/out" | grep -q '^a.h: [1-9][0-9]* results* remembered (.*outline 1'
+    ok 'explain begins with a summary'
     out '^these depend on a.h:'
     cp a.h "$work/a.h"
     echo '/* changed */' >>a.h
     run 0 $d explain a.h
     out '! content of a.h: [0-9a-f]*, now [0-9a-f]*'
-    cp "$work/a.h" a.h
+    ! sed -n '/^outline(a.h)/,/key/p' "$work/out" | grep -q 'hold now'
+    ok 'what changed does not hold'
+    out '[?] result of outline(a.h)'
+    "$lint" -d "$work/cache" --no-system . >"$work/lint2" 2>&1
+    cp "$work/a.h" a.h # two variants now, and the older one is true
+    run 0 $d explain a.h
+    sed -n '/^outline(a.h)/,/variant/p' "$work/out" | grep -q 'variant 2 of 2: .*, direct dependencies hold now$'
+    ok 'the variant that holds comes first'
     run 0 $d --json explain a.h
-    json "d['path'] == 'a.h' and len(d['requests']) > 1 and len(d['dependents']) > 0"
+    json "d['command'] == 'explain' and d['path'] == 'a.h' and len(d['requests']) > 1 and len(d['dependents']) > 0"
     json "all(r['variants'][0]['dependencies'] for r in d['requests'])"
     (cd sub && "$check" $d -C .. explain ../a.h) >"$work/out" 2>"$work/err"
     ok 'paths are below the working directory, keys below -C'
     run 0 $d -C "$work/tree" explain sub/b.c
     run 8 $d explain nothing.c
-    err 'nothing is remembered'
+    err 'nothing is remembered of nothing.c below the root /.*-C ROOT'
     "$check" $d explain a.h >"$work/out" 2>"$work/err"
     key=$(sed -n 's/^ *key *\(tree:[0-9a-f_]*\)$/\1/p' "$work/out" | head -1)
     run 0 $d inspect "$key"

@@ -52,7 +52,7 @@ static void test_explain(void **state)
     a = bench_admin(b);
     s.size = 0;
     assert_int_equal(tier_explain_path(a, "a.txt", "json", take, &s), 0);
-    assert_true(has(&s, "{\"schema\":1,\"path\":\"a.txt\",\"requests\":[{"));
+    assert_true(has(&s, "{\"schema\":1,\"command\":\"explain\",\"path\":\"a.txt\",\"requests\":[{"));
     assert_true(has(&s, "\"cause\":{\"what\":\"content of a.txt\",\"was\":\""));
     assert_int_equal(tier_explain_path(a, "no.txt", "text", take, &s), TIER_EABSENT);
     assert_non_null(strstr(tier_admin_detail(a), "no.txt"));
