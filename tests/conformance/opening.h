@@ -368,7 +368,9 @@ static void a_forked_process_opens_anew(void **state)
             !tier_begin(w->c, NULL, &s) && !get(s, x, "a.c", &v) && v.size == 4 && !memcmp(v.data, "text", 4);
 
         ok = ok && !tier_end(&s);
-        _exit(ok ? 0 : 1);
+        if (ok) /* what the child inherited it lets go of, and a leak checker would count that */
+            execl("/bin/true", "true", (char *)NULL);
+        _exit(1);
     }
     assert_true(pid > 0);
     assert_int_equal(waitpid(pid, &status, 0), pid);
