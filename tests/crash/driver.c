@@ -234,16 +234,21 @@ static void random_bytes(struct drive_random *r, char *to, size_t size)
         to[i] = (char)drive_random(r, 256);
 }
 
-/* From ZEROED on they need a whole page. LETTERS hits values more than structure: what only a checksum sees.
- */
-#define HOW(X)                                                                        \
-    X(BITS, "bits flipped")                                                           \
-    X(LETTERS, "letters changed")                                                     \
-    X(RUN, "a run of random bytes")                                                   \
-    X(GARBAGE, "garbage at the end") X(SHORT, "cut short") X(ZEROED, "a page zeroed") \
-        X(SWAPPED, "two pages swapped") X(SHORT_PAGE, "cut at a page")                \
-            X(RANDOM_PAGE, "a page of random bytes") X(OLDER_PAGE, "an older page")   \
-                X(HEAD, "numbers changed in a page's head")
+/* From ZEROED on they need a whole page. LETTERS hits values more than structure: only a checksum sees it. */
+/* clang-format off */
+#define HOW(X) \
+    X(BITS, "bits flipped") \
+    X(LETTERS, "letters changed") \
+    X(RUN, "a run of random bytes") \
+    X(GARBAGE, "garbage at the end") \
+    X(SHORT, "cut short") \
+    X(ZEROED, "a page zeroed") \
+    X(SWAPPED, "two pages swapped") \
+    X(SHORT_PAGE, "cut at a page") \
+    X(RANDOM_PAGE, "a page of random bytes") \
+    X(OLDER_PAGE, "an older page") \
+    X(HEAD, "numbers changed in a page's head")
+/* clang-format on */
 enum how {
 #define HOW_ENUM(name, text) name,
     HOW(HOW_ENUM)
