@@ -36,7 +36,7 @@ same 'README: hello world is examples/hello.c' examples/hello.c "$work/hello"
     elif grep -rq --include='*.c' --exclude=profile.c "TIER__KEY_$id\b" tiers coherence warmers; then
         continue
     fi
-    grep -rq "\"$name\"" tools || echo "$name"
+    grep -rq --exclude=cmd_profile.c "\"$name\"" tools || echo "$name"
 done >"$work/unread"
 "$work/tables" settings | awk -v list="$work/unread" '
     BEGIN { while ((getline name < list) > 0) unread["`" name "`"] = 1 }

@@ -53,7 +53,8 @@ check "paths are relative to the working directory" "a.c:1:12: warning: static f
 status 1" "$(cd sub && lint -C .. .)"
 check "a file of another root" "../sub/a.c:1:12: warning: static function 'one' is never used [unused-static-function]
 status 1" "$(mkdir -p side && cd side && lint ../sub/a.c)"
-check "order and doubling of paths do not matter" "$(lint sub sub/deep)" "$(lint sub/deep sub sub)"
+quiet() { lint "$@" | grep -v "^tierlint: note:"; }
+check "order and doubling of paths do not matter" "$(quiet sub sub/deep)" "$(quiet sub/deep sub sub)"
 
 mkdir -p my/inc
 printf '#pragma once\n#include "c.h"\n' >my/inc/b.h

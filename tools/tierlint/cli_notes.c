@@ -1,6 +1,7 @@
 /* What a report leaves out, said on stderr: paths without a file to check, named files of which nothing was
- * understood, files judged in part. A note changes neither the output nor the status; one that cannot be made
- * is left out. */
+ * understood, files judged in part. Said when the report is made, not when it is remembered: to ask for them
+ * walks results that a run where nothing changed does not touch. A note changes neither the output nor the
+ * status; one that cannot be made is left out. */
 #include "tools/tierlint/cli.h"
 #include "tools/tierlint/graph.h"
 

@@ -79,7 +79,9 @@ int cli_run(cli *c)
         lint_buf b = {0};
         cli_format(c, &issues, &b);
         status = !cli_write(&b) ? CLI_TROUBLE : issues.count ? CLI_FINDINGS : CLI_CLEAN;
-        cli_notes(c, s, true);
+        if (report.from == TIER_BUILT) { /* a report that is remembered has said them, and costs nothing */
+            cli_notes(c, s, true);
+        }
     }
     free(issues.at);
     cli_end(c, &s);
@@ -193,7 +195,9 @@ static int watch_once(cli *c, lint_buf *last, bool first)
             lint_buf_printf(&b, "-- %zu finding%s\n", count, count == 1 ? "" : "s");
         }
         status = cli_write(&b) ? CLI_CLEAN : CLI_TROUBLE;
-        cli_notes(c, s, first);
+        if (report.from == TIER_BUILT) {
+            cli_notes(c, s, first);
+        }
         lint_buf old = *last;
         *last = now;
         now = old;
