@@ -125,10 +125,9 @@ static int touch(struct tier__group *g, struct tier__dep *d)
     return 0;
 }
 
-static void id_key_of(tier_cache *c, const struct tier__dep *d, tier_digest *key)
+static void id_key_of(const struct tier__dep *d, tier_digest *key)
 {
     struct tier__hasher h;
-    (void)c;
     tier__hash_begin(&h, "tierkit name");
     tier__hash_u64(&h, (uint64_t)d->kind << 32 | d->fields);
     tier__hash_str(&h, d->path ? d->path->key : NULL);
@@ -162,7 +161,7 @@ static int name_id(struct tier__group *g, struct tier__dep *d)
     struct tier__buf b;
     if (d->store_id)
         return 0;
-    id_key_of(g->c, d, &key);
+    id_key_of(d, &key);
     tier__buf_init(&b, &g->c->base);
     uint32_t id = 0;
     if (tier__write_get(g->w, TIER__ID, key.byte, sizeof key.byte, &b) == 0) {

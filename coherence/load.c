@@ -175,7 +175,6 @@ static struct tier__variant *variant_of(tier_cache *c, const struct tier__varian
     v->size = d->size;
     v->cost_us = d->cost_us;
     v->form = d->form;
-    v->stored = true;
     v->blob_stored = d->blob_stored;
     v->edge_count = d->edge_count;
     v->edge_sum = d->edge_sum;

@@ -97,7 +97,7 @@ struct tier__variant { /* one remembered (dependencies -> content key); immutabl
     char *tags;         /* each with a 0 behind it */
     size_t tags_size;
     uint8_t form; /* of the blob: TIER__FORM_... bits; 0: none, a husk from the start */
-    bool stored, blob_stored;
+    bool blob_stored;
     void *small; /* the blob itself, where it is small; NULL: in the store, on its way there, or nowhere */
     uint32_t small_size;
     /* why it ran: the first difference to the newest variant then; kind 0: nothing was remembered */

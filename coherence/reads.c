@@ -188,9 +188,8 @@ struct resolving {
     int links;
 };
 
-static void resolving_root(tier_session *s, struct tier__path *p, struct tier__buf *done)
+static void resolving_root(const struct tier__path *p, struct tier__buf *done)
 {
-    (void)s;
     tier__buf_clear(done);
     tier__buf_put(done, p->key, (size_t)(p->rel - p->key));
     if (p->root == UINT32_MAX)
@@ -198,7 +197,7 @@ static void resolving_root(tier_session *s, struct tier__path *p, struct tier__b
 }
 
 /* A link's target replaces what is done (when absolute) and goes in front of the rest. */
-static int resolving_link(struct resolving *r, struct tier__path *at, tier__entry *target)
+static int resolving_link(struct resolving *r, tier__entry *target)
 {
     struct tier__buf rest;
     if (++r->links > LINKS_MAX)
@@ -213,7 +212,6 @@ static int resolving_link(struct resolving *r, struct tier__path *at, tier__entr
         tier__buf_clear(&r->done);
         tier__buf_put(&r->done, "/", 1);
     }
-    (void)at;
     return r->rest.failed || r->done.failed ? TIER_ENOMEM : 0;
 }
 
@@ -251,7 +249,7 @@ static int resolving_step(struct resolving *r, const char *name)
         return rc;
     rc = read_dep(s, TIER__K_LINK, child, 0, NULL, &target, &seen);
     if (!rc && !seen)
-        rc = resolving_link(r, child, target);
+        rc = resolving_link(r, target);
     else if (!rc && seen == TIER_EKIND) { /* no link: a step */
         tier__buf_clear(&r->done);
         tier__buf_put(&r->done, child->key, child->key_size);
@@ -310,7 +308,7 @@ int tier_realpath(tier_session *s, const char *path, tier_value *v)
     struct resolving r = {.s = s};
     tier__buf_init(&r.done, &s->cache->base);
     tier__buf_init(&r.rest, &s->cache->base);
-    resolving_root(s, p, &r.done);
+    resolving_root(p, &r.done);
     tier__buf_put(&r.rest, p->rel, strlen(p->rel) + 1);
     while (!rc && r.rest.size > 1) {
         char name[NAME_MAX + 2];
