@@ -59,6 +59,22 @@ static int get_failed(tier_session *s, const tier__node *n, int rc)
     return rc;
 }
 
+/* The short way: asked for before in this session, and its value is in memory. 1: it is not so. */
+static int recalled(tier_session *s, const tier_query *q, tier_value *v)
+{
+    const struct tier__recall_line *l = tier__recall_find(s, q);
+    tier__entry *e = l ? tier__memory_find(s->cache->memory, (int)q->type->def.tier, &l->key) : NULL;
+    if (!e)
+        return 1;
+    if (s->frame && tier__frame_add(s->cache, s->frame, l->node->dep, l->version)) {
+        tier__entry_unref(e);
+        s->frame->out_of_memory = true;
+        return tier__fail(s, TIER_ENOMEM, "no memory to record a dependency");
+    }
+    tier__recall_hit(s, q->type);
+    return tier__lend(s, e, TIER_HIT, v);
+}
+
 static int get(tier_session *s, const tier_query *q, tier_value *v, int flags)
 {
     if (!s || s->magic != TIER__SESSION_MAGIC || !v)
@@ -74,6 +90,8 @@ static int get(tier_session *s, const tier_query *q, tier_value *v, int flags)
     if (rc)
         return rc;
     tier__buf_clear(&s->detail);
+    if ((rc = recalled(s, q, v)) <= 0)
+        return rc;
     tier__node *n = query_node(s, q, &content, &rc);
     if (!n) {
         tier__entry_unref(content);
@@ -101,6 +119,7 @@ static int get(tier_session *s, const tier_query *q, tier_value *v, int flags)
                   : tier__say(s, variant->rc, "%s",
                               variant->text ? variant->text : tier_strerror(variant->rc));
     }
+    tier__recall_add(s, q, n, e);
     return tier__lend(s, e, from, v);
 }
 

@@ -16,6 +16,7 @@
 #define TIER_MANAGER_H
 #include <pthread.h>
 #include "coherence/doors.h"
+#include "coherence/recall.h"
 #include "tiers/base/profile.h"
 #include "tiers/digest.h"
 #include "tiers/memory.h"
@@ -163,8 +164,9 @@ struct tier_type {
     char *name;
     tier_type_def def;
     tier_digest identity; /* of everything but path and arguments */
+    uint32_t index;       /* 0, 1... in the order of definition; never used again */
     atomic_uint lent;
-    atomic_uint_fast64_t built, hit, loaded;
+    atomic_uint_fast64_t built, hit, loaded; /* hit: and what live sessions recall */
     struct tier_type *next;
     bool undefined;
 };
@@ -258,6 +260,7 @@ struct tier_session {
     tier__entry *content;    /* the bytes that a path-free build is about to get; lent by who resolves it */
     struct tier__scope scope;
     tier__loan *free_loans;
+    struct tier__recall recall;
     tier_session *waits_for; /* guarded by flight; NULL as soon as waits_on is left, before we wake up */
     tier__node *waits_on;
     bool waits_across; /* for another view's build */
@@ -328,7 +331,9 @@ struct tier_cache {
     uint32_t *store_map; /* id on disk -> dependency + 1 */
     size_t store_map_size;
     tier_type *types;
-    uint64_t epoch; /* raised when another process committed */
+    uint32_t type_count;             /* ever defined */
+    atomic_uint_fast64_t type_epoch; /* raised when one is undefined */
+    uint64_t epoch;                  /* raised when another process committed */
     uint64_t last_news;
     uint64_t graph_version;
     struct tier__reverse *reverse;

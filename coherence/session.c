@@ -203,6 +203,7 @@ int tier_end(tier_session **sp)
     pthread_mutex_unlock(&c->world_lock);
     if (s->parent)
         atomic_fetch_sub(&s->parent->forks, 1);
+    tier__recall_fini(s);
     tier__view_unref(s->view);
     while (s->free_loans) {
         tier__loan *l = s->free_loans;

@@ -7,6 +7,28 @@ static const char *const metric_name[] = {
 #undef TIER__METRIC_NAME
 };
 
+/* What live sessions served by recall and have not added up yet. */
+static uint64_t tier_hits(tier_cache *c, int delta)
+{
+    uint64_t n = 0;
+    pthread_mutex_lock(&c->world_lock);
+    for (tier_session *s = c->sessions; s; s = s->next)
+        n += atomic_load_explicit(&s->recall.tier_hits[delta], memory_order_relaxed);
+    pthread_mutex_unlock(&c->world_lock);
+    return n;
+}
+
+static uint64_t type_hits(tier_cache *c, const tier_type *t)
+{
+    uint64_t n = 0;
+    pthread_mutex_lock(&c->world_lock);
+    for (tier_session *s = c->sessions; s; s = s->next)
+        if (t->index < s->recall.type_capacity)
+            n += atomic_load_explicit(&s->recall.type_hits[t->index], memory_order_relaxed);
+    pthread_mutex_unlock(&c->world_lock);
+    return n;
+}
+
 static void memory_stats(const tier_cache *c, void (*each)(void *user, const char *name, double value),
                          void *user)
 {
@@ -36,8 +58,11 @@ int tier_stats(const tier_cache *cc, void (*each)(void *user, const char *name, 
     char name[256];
     if (!c || c->magic != TIER__CACHE_MAGIC || !each)
         return TIER_EINVAL;
-    for (int i = 0; i < TIER__METRIC_COUNT; i++)
-        each(user, metric_name[i], (double)atomic_load(&c->base.metric[i]));
+    for (int i = 0; i < TIER__METRIC_COUNT; i++) {
+        uint64_t recalled =
+            i == TIER__TREE_HIT || i == TIER__DELTA_HIT ? tier_hits(c, i == TIER__DELTA_HIT) : 0;
+        each(user, metric_name[i], (double)(atomic_load(&c->base.metric[i]) + recalled));
+    }
     memory_stats(c, each, user);
     if (c->store)
         each(user, "store.bytes", (double)tier__store_bytes(c->store));
@@ -50,7 +75,7 @@ int tier_stats(const tier_cache *cc, void (*each)(void *user, const char *name, 
         char type[160] = "";
         if (t) {
             built = (double)atomic_load(&t->built);
-            hit = (double)atomic_load(&t->hit);
+            hit = (double)(atomic_load(&t->hit) + type_hits(c, t));
             loaded = (double)atomic_load(&t->loaded);
             snprintf(type, sizeof type, "%s", t->name);
         }

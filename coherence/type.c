@@ -144,6 +144,7 @@ int tier_define(tier_cache *c, const tier_type_def *def, const tier_type **type)
         return TIER_ENOMEM;
     }
     pthread_mutex_lock(&c->graph);
+    t->index = c->type_count++;
     t->next = c->types;
     c->types = t;
     pthread_mutex_unlock(&c->graph);
@@ -172,6 +173,7 @@ int tier_undefine(tier_cache *c, const tier_type *type)
     }
     pthread_mutex_lock(&c->graph);
     t->undefined = true;
+    atomic_fetch_add(&c->type_epoch, 1);
     for (tier_type **at = &c->types; *at; at = &(*at)->next)
         if (*at == t) {
             *at = t->next;
