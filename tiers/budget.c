@@ -1,18 +1,155 @@
-/* budget.c - the governor's one promise: used <= limit at every instant, whatever threads do (I12). */
+/* budget.c - the governor: what is kept and reserved fits the limit of its tier at every instant, whatever
+ * threads do (I12), and eviction across shards makes it so. */
 #include "tiers/memory_private.h"
+
+/* ---- the sums */
 
 bool tier__budget_take(struct tier__budget *b, uint64_t bytes)
 {
-    uint_fast64_t used = atomic_load_explicit(&b->used, memory_order_relaxed);
+    int_fast64_t room = atomic_load_explicit(&b->room, memory_order_relaxed);
     do {
-        if (bytes > b->limit || used > b->limit - bytes)
+        if (room < 0 || bytes > (uint64_t)room)
             return false;
-    } while (!atomic_compare_exchange_weak_explicit(&b->used, &used, used + bytes, memory_order_acq_rel,
-                                                    memory_order_relaxed));
+    } while (!atomic_compare_exchange_weak_explicit(&b->room, &room, room - (int64_t)bytes,
+                                                    memory_order_acq_rel, memory_order_relaxed));
     return true;
 }
 
 void tier__budget_give(struct tier__budget *b, uint64_t bytes)
 {
-    atomic_fetch_sub_explicit(&b->used, bytes, memory_order_acq_rel);
+    atomic_fetch_add_explicit(&b->room, (int64_t)bytes, memory_order_acq_rel);
+}
+
+void tier__budget_limit(struct tier__budget *b, uint64_t limit)
+{
+    int64_t now = limit > INT64_MAX ? INT64_MAX : (int64_t)limit;
+    int64_t was = atomic_exchange(&b->limit, now);
+    /* From here on. Of two at once the differences add up, in either order. */
+    atomic_fetch_add(&b->room, now - was);
+}
+
+uint64_t tier__budget_used(const struct tier__budget *b)
+{
+    int64_t limit, used;
+    do {
+        limit = atomic_load(&b->limit);
+        used = limit - atomic_load(&b->room);
+    } while (limit != atomic_load(&b->limit));
+    return used > 0 ? (uint64_t)used : 0; /* between the two steps of tier__budget_limit */
+}
+
+/* ---- eviction */
+
+/* With the lock held nobody can pin an entry that only the table references. true: e was pinned, and is
+ * parked now. */
+static bool park(tier__entry *e)
+{
+    unsigned refs = atomic_load_explicit(&e->refs, memory_order_acquire);
+    while (refs != 1)
+        if (atomic_compare_exchange_weak_explicit(&e->refs, &refs, refs | TIER__PARKED, memory_order_acquire,
+                                                  memory_order_acquire))
+            return true;
+    return false;
+}
+
+/* e, unreferenced but for the table and not in the policy, leaves for want of room. With the lock held. */
+static void turn_out(tier__memory *m, struct tier__shard *s, tier__entry *e, tier__entry **dead)
+{
+    s->tier[e->tier].evicted++;
+    tier__count(m->base, TIER__MEMORY_EVICTED, 1);
+    tier__shard_leave(s, e);
+    tier__entry_die(e, dead);
+}
+
+bool tier__memory_unpark(tier__memory *m, tier__entry *e, tier__entry **dead)
+{
+    struct tier__shard *s = tier__shard_of(m, &e->key);
+    unsigned refs = TIER__PARKED | 2;
+    pthread_mutex_lock(&s->lock);
+    bool last = atomic_compare_exchange_strong_explicit(&e->refs, &refs, 1, memory_order_acq_rel,
+                                                        memory_order_relaxed);
+    /* A parked entry is resident, so the memory is not closed yet, and its base is there. */
+    if (last && tier__budget_over(&m->budget[e->tier]))
+        turn_out(m, s, e, dead);
+    /* Out of memory: it stays parked, and is evictable again after its next pin. */
+    else if (last && !m->policy->enter(&m->own, s->tier[e->tier].policy, e))
+        atomic_fetch_or_explicit(&e->refs, TIER__PARKED, memory_order_relaxed);
+    pthread_mutex_unlock(&s->lock);
+    return last;
+}
+
+/* Returns the bytes of the evicted entry itself (a charge is never 0); 0: all that is left is pinned. */
+static uint64_t evict_from(tier__memory *m, struct tier__shard *s, int tier)
+{
+    void *state = s->tier[tier].policy;
+    tier__entry *e, *dead = NULL;
+    uint64_t bytes = 0;
+    pthread_mutex_lock(&s->lock);
+    do
+        e = m->policy->victim(state);
+    while (e && park(e));
+    if (e) {
+        if (m->policy->evicted)
+            m->policy->evicted(&m->own, state, e);
+        bytes = e->charge;
+        turn_out(m, s, e, &dead);
+    }
+    pthread_mutex_unlock(&s->lock);
+    tier__entry_bury(dead);
+    return bytes;
+}
+
+/* Evicts one entry of tier, from the shards in turn: together they go round as one clock would, and where a
+ * budget has room for few entries it does not matter which shards those are in. */
+static uint64_t evict(tier__memory *m, int tier)
+{
+    unsigned hand = atomic_fetch_add_explicit(&m->hand, 1, memory_order_relaxed);
+    uint64_t bytes = 0;
+    for (unsigned i = 0; i < TIER__SHARDS && !bytes; i++)
+        bytes = evict_from(m, &m->shard[(hand + i) % TIER__SHARDS], tier);
+    return bytes;
+}
+
+bool tier__memory_make_room(tier__memory *m, int tier, uint64_t bytes)
+{
+    struct tier__budget *b = &m->budget[tier];
+    if (bytes > (uint64_t)atomic_load_explicit(&b->limit, memory_order_relaxed))
+        return false;
+    while (!tier__budget_take(b, bytes))
+        if (!evict(m, tier))
+            return false;
+    return true;
+}
+
+void tier__memory_limit(tier__memory *m, int tier, uint64_t bytes)
+{
+    tier__budget_limit(&m->budget[tier], bytes);
+    tier__memory_make_room(m, tier, 0);
+}
+
+uint64_t tier__memory_trim(tier__memory *m, int tier, uint64_t target)
+{
+    uint64_t used = tier__budget_used(&m->budget[tier]), freed = 0, more = 1;
+    uint64_t excess = used > target ? used - target : 0;
+    for (; used > target && freed < excess && more; freed += more) { /* others may go on inserting */
+        more = evict(m, tier);
+        used = tier__budget_used(&m->budget[tier]);
+    }
+    return used;
+}
+
+/* ---- reservations */
+
+bool tier__memory_reserve(tier__memory *m, int tier, uint64_t bytes)
+{
+    if (!tier__memory_make_room(m, tier, bytes))
+        return false;
+    atomic_fetch_add_explicit(&m->budget[tier].reserved, bytes, memory_order_relaxed);
+    return true;
+}
+
+void tier__memory_release(tier__memory *m, int tier, uint64_t bytes)
+{
+    atomic_fetch_sub_explicit(&m->budget[tier].reserved, bytes, memory_order_relaxed);
+    tier__budget_give(&m->budget[tier], bytes);
 }

@@ -94,7 +94,7 @@ void tier__entry_drop(tier__entry *e, tier__entry **dead)
     unsigned refs = atomic_load_explicit(&e->refs, memory_order_relaxed);
     do {
         while (refs == (TIER__PARKED | 2)) {
-            if (tier__memory_unpark(e->memory, e))
+            if (tier__memory_unpark(e->memory, e, dead))
                 return;
             refs = atomic_load_explicit(&e->refs, memory_order_relaxed);
         }

@@ -5,11 +5,13 @@
  *           that is not resident is filled by the one thread that has it; once inserted it is immutable. A
  *           pin is a reference: it survives eviction, invalidation and removal.
  * BUDGET    I12: an insert reserves the entry's bytes before it becomes resident, and they are given back
- *           when its memory is freed, so pinned bytes count wherever they are. Their sum with reservations
- *           never exceeds the tier's budget by a byte. What does not fit after eviction is lent uncached (the
- *           reference works as any other) and is overdraft while it lives. Eviction takes no pinned entry.
- * CHARGE    what the heap takes for header, value and holds, the object's reported weight, and the entry's
- *           share of table and policy.
+ *           when its memory is freed, so pinned bytes count wherever they are. Nothing is kept or reserved
+ *           unless its sum with all that is so already fits the tier's limit at that instant: while the limit
+ *           stands, they never exceed it by a byte. A limit that sinks (tier__memory_limit) evicts; what is
+ *           pinned or reserved beyond it leaves as soon as its pins and reservations end, and until the sum
+ *           fits nothing new is kept. What does not fit after eviction is lent uncached (the reference works
+ * as any other) and is overdraft while it lives. Eviction takes no pinned entry. CHARGE    what the heap
+ * takes for header, value and holds, the object's reported weight, and the entry's share of table and policy.
  * THREADS   everything from any thread, tier__memory_destroy apart: then only unref may still run. destroy
  *           callbacks run with no lock held, on the thread that dropped the last reference. */
 #ifndef TIER_MEMORY_H
@@ -98,13 +100,20 @@ void tier__memory_clear(tier__memory *m); /* removes all */
 bool tier__memory_reserve(tier__memory *m, int tier, uint64_t bytes);
 void tier__memory_release(tier__memory *m, int tier, uint64_t bytes);
 tier__entry *tier__memory_commit(tier__memory *m, tier__entry *e, uint64_t reserved);
+/* Changes a tier's budget: the new limit holds for all that is kept or reserved from now on, and what is
+ * over it is evicted before this returns, as far as it is not pinned. Any thread. */
+void tier__memory_limit(tier__memory *m, int tier, uint64_t bytes);
+/* Evicts, in the policy's order, until what is kept and reserved is at most target bytes, only pins are left,
+ * or as much was evicted as was too much at the call (others may go on inserting). The limit stays. Returns
+ * the bytes kept and reserved then. */
+uint64_t tier__memory_trim(tier__memory *m, int tier, uint64_t target);
 /* What an entry of size bytes of data, without object and holds, is charged. */
 uint64_t tier__memory_charge(size_t size);
 
 struct tier__memory_stats {
     uint64_t entries;   /* resident */
     uint64_t bytes;     /* charged, reservations apart */
-    uint64_t budget;    /* bytes + reserved never exceed it */
+    uint64_t budget;    /* the limit: bytes + reserved never exceed it, unless it sank below pinned ones */
     uint64_t reserved;  /* by tier__memory_reserve */
     uint64_t overdraft; /* bytes lent uncached, alive now */
     uint64_t hits, misses, evicted;

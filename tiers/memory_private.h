@@ -14,14 +14,22 @@ enum {
     TIER__POOLS = 16
 };
 
-/* ---- governor: the bytes of one tier. used counts kept entries and reservations, and never passes limit. */
+/* ---- governor: the bytes of one tier. room = limit - (kept entries + reservations), so that one word tells
+ * whether something fits, also while the limit changes. It is below zero only when the limit sank below what
+ * is pinned or reserved. */
 struct tier__budget {
-    uint64_t limit;
-    atomic_uint_fast64_t used, reserved, overdraft;
+    atomic_int_fast64_t limit, room;
+    atomic_uint_fast64_t reserved, overdraft;
 };
 enum { TIER__UNACCOUNTED, TIER__KEPT, TIER__LENT }; /* of an entry's charge: nowhere, in used, in overdraft */
-bool tier__budget_take(struct tier__budget *b, uint64_t bytes); /* false: over limit, nothing taken */
+bool tier__budget_take(struct tier__budget *b, uint64_t bytes); /* false: no room, nothing taken */
 void tier__budget_give(struct tier__budget *b, uint64_t bytes);
+void tier__budget_limit(struct tier__budget *b, uint64_t limit); /* at most INT64_MAX */
+uint64_t tier__budget_used(const struct tier__budget *b);
+static inline bool tier__budget_over(const struct tier__budget *b)
+{
+    return atomic_load_explicit(&b->room, memory_order_relaxed) < 0;
+}
 
 /* ---- slots: open addressing, linear probing. A slot is the entry's address (48 bits, aligned to 64) and 22
  * bits of its hash in the bits that are free, so that neither growing nor deleting looks at an entry. */
@@ -86,13 +94,25 @@ void tier__slab_fini(tier__memory *m);
 /* Calls each for every header in use, with its pool locked. */
 void tier__slab_each(tier__memory *m, void (*each)(void *user, tier__entry *e), void *user);
 
+static inline struct tier__shard *tier__shard_of(tier__memory *m, const tier_digest *key)
+{
+    return &m->shard[tier__digest_word(key) >> 58]; /* the word's top; its low bits choose the slot */
+}
+_Static_assert(TIER__SHARDS == 64, "tier__shard_of takes six bits");
+/* e, not in the policy, leaves; the table's reference is the caller's now. With the shard's lock held. */
+void tier__shard_leave(struct tier__shard *s, tier__entry *e);
+
 uint64_t tier__entry_charge(const tier__entry *e);
 /* Drops one reference; no lock may be held. The last one puts e on the chain *dead, for tier__entry_bury. */
 void tier__entry_drop(tier__entry *e, tier__entry **dead);
 void tier__entry_die(tier__entry *e, tier__entry **dead); /* the last reference is gone: onto the chain */
 void tier__entry_bury(tier__entry *dead);                 /* no lock may be held: runs destroy */
 /* e is parked, referenced by the table and the caller: drops the caller's reference and lets e into the
- * policy again. false: that is not so any more, nothing was done. */
-bool tier__memory_unpark(tier__memory *m, tier__entry *e);
+ * policy again or, where the limit sank below what is kept, out of the table and onto the chain *dead. false:
+ * that is not so any more, nothing was done. */
+bool tier__memory_unpark(tier__memory *m, tier__entry *e, tier__entry **dead);
+/* Takes bytes from the tier's room, evicting for them. false: they do not fit, nothing was taken; also for 0
+ * bytes while what is kept is over the limit. */
+bool tier__memory_make_room(tier__memory *m, int tier, uint64_t bytes);
 void tier__memory_forget(tier__memory *m); /* one of m->alive less; the last one frees m */
 #endif

@@ -1,14 +1,8 @@
-/* table.c - the sharded table: find, insert, remove, take, and eviction across shards. */
+/* table.c - the sharded table: find, insert, remove, take. */
 #include "tiers/memory_private.h"
 
 static const struct tier__policy *const policies[] = {&tier__policy_s3fifo, &tier__policy_lru,
                                                       &tier__policy_gdsf};
-
-static struct tier__shard *shard_of(tier__memory *m, const tier_digest *key)
-{
-    return &m->shard[tier__digest_word(key) >> 58]; /* the word's top; its low bits choose the slot */
-}
-_Static_assert(TIER__SHARDS == 64, "shard_of takes six bits");
 
 /* ---- create and destroy */
 
@@ -58,7 +52,7 @@ int tier__memory_create(struct tier__base *base, const struct tier__memory_optio
     }
     atomic_init(&m->alive, 1);
     for (int t = TIER__TIER_MIN; t <= TIER__TIER_MAX; t++)
-        m->budget[t].limit = o->budget[t];
+        tier__budget_limit(&m->budget[t], o->budget[t]);
     for (int i = 0; i < TIER__POOLS; i++) {
         pthread_mutex_init(&m->pool[i].lock, NULL);
         m->pool[i].gauge = base;
@@ -113,8 +107,7 @@ void tier__memory_forget(tier__memory *m)
 
 /* ---- leaving the table; with the shard's lock held */
 
-/* e, not in the policy, leaves; the table's reference is the caller's now. */
-static void leave_slots(struct tier__shard *s, tier__entry *e)
+void tier__shard_leave(struct tier__shard *s, tier__entry *e)
 {
     tier__slots_remove(&s->slots, e);
     s->tier[e->tier].entries--;
@@ -125,7 +118,7 @@ static void leave(tier__memory *m, struct tier__shard *s, tier__entry *e)
 {
     if (!(atomic_fetch_and_explicit(&e->refs, ~TIER__PARKED, memory_order_relaxed) & TIER__PARKED))
         m->policy->leave(s->tier[e->tier].policy, e);
-    leave_slots(s, e);
+    tier__shard_leave(s, e);
 }
 
 /* Leaves, and the table lets go of it. */
@@ -134,93 +127,6 @@ static void expel(tier__memory *m, struct tier__shard *s, tier__entry *e, tier__
     leave(m, s, e);
     if (atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel) == 1)
         tier__entry_die(e, dead);
-}
-
-/* ---- eviction */
-
-/* With the lock held nobody can pin an entry that only the table references. true: e was pinned, and is
- * parked now. */
-static bool park(tier__entry *e)
-{
-    unsigned refs = atomic_load_explicit(&e->refs, memory_order_acquire);
-    while (refs != 1)
-        if (atomic_compare_exchange_weak_explicit(&e->refs, &refs, refs | TIER__PARKED, memory_order_acquire,
-                                                  memory_order_acquire))
-            return true;
-    return false;
-}
-
-bool tier__memory_unpark(tier__memory *m, tier__entry *e)
-{
-    struct tier__shard *s = shard_of(m, &e->key);
-    unsigned refs = TIER__PARKED | 2;
-    pthread_mutex_lock(&s->lock);
-    bool last = atomic_compare_exchange_strong_explicit(&e->refs, &refs, 1, memory_order_acq_rel,
-                                                        memory_order_relaxed);
-    /* Out of memory: it stays parked, and is evictable again after its next pin. */
-    if (last && !m->policy->enter(&m->own, s->tier[e->tier].policy, e))
-        atomic_fetch_or_explicit(&e->refs, TIER__PARKED, memory_order_relaxed);
-    pthread_mutex_unlock(&s->lock);
-    return last;
-}
-
-static bool evict_from(tier__memory *m, struct tier__shard *s, int tier)
-{
-    void *state = s->tier[tier].policy;
-    tier__entry *e, *dead = NULL;
-    pthread_mutex_lock(&s->lock);
-    do
-        e = m->policy->victim(state);
-    while (e && park(e));
-    if (e) {
-        if (m->policy->evicted)
-            m->policy->evicted(&m->own, state, e);
-        s->tier[tier].evicted++;
-        leave_slots(s, e);
-        tier__entry_die(e, &dead);
-    }
-    pthread_mutex_unlock(&s->lock);
-    if (!e)
-        return false;
-    tier__count(m->base, TIER__MEMORY_EVICTED, 1);
-    tier__entry_bury(dead);
-    return true;
-}
-
-/* Evicts one entry of tier, from the shards in turn: together they go round as one clock would, and where a
- * budget has room for few entries it does not matter which shards those are in. */
-static bool evict(tier__memory *m, int tier)
-{
-    unsigned hand = atomic_fetch_add_explicit(&m->hand, 1, memory_order_relaxed);
-    for (unsigned i = 0; i < TIER__SHARDS; i++)
-        if (evict_from(m, &m->shard[(hand + i) % TIER__SHARDS], tier))
-            return true;
-    return false;
-}
-
-static bool make_room(tier__memory *m, int tier, uint64_t bytes)
-{
-    struct tier__budget *b = &m->budget[tier];
-    if (bytes > b->limit)
-        return false;
-    while (!tier__budget_take(b, bytes))
-        if (!evict(m, tier))
-            return false;
-    return true;
-}
-
-bool tier__memory_reserve(tier__memory *m, int tier, uint64_t bytes)
-{
-    if (!make_room(m, tier, bytes))
-        return false;
-    atomic_fetch_add_explicit(&m->budget[tier].reserved, bytes, memory_order_relaxed);
-    return true;
-}
-
-void tier__memory_release(tier__memory *m, int tier, uint64_t bytes)
-{
-    atomic_fetch_sub_explicit(&m->budget[tier].reserved, bytes, memory_order_relaxed);
-    tier__budget_give(&m->budget[tier], bytes);
 }
 
 /* ---- finding */
@@ -242,7 +148,7 @@ static void note_hit(tier__memory *m, struct tier__shard *s, tier__entry *e)
 
 tier__entry *tier__memory_find(tier__memory *m, int tier, const tier_digest *key)
 {
-    struct tier__shard *s = shard_of(m, key);
+    struct tier__shard *s = tier__shard_of(m, key);
     pthread_mutex_lock(&s->lock);
     tier__entry *e = find_pinned(s, tier, key);
     if (e)
@@ -255,7 +161,7 @@ tier__entry *tier__memory_find(tier__memory *m, int tier, const tier_digest *key
 
 tier__entry *tier__memory_take(tier__memory *m, int tier, const tier_digest *key)
 {
-    struct tier__shard *s = shard_of(m, key);
+    struct tier__shard *s = tier__shard_of(m, key);
     pthread_mutex_lock(&s->lock);
     tier__entry *e = tier__slots_find(&s->slots, tier, key);
     if (e) {
@@ -270,7 +176,7 @@ tier__entry *tier__memory_take(tier__memory *m, int tier, const tier_digest *key
 
 void tier__memory_remove(tier__memory *m, int tier, const tier_digest *key)
 {
-    struct tier__shard *s = shard_of(m, key);
+    struct tier__shard *s = tier__shard_of(m, key);
     tier__entry *dead = NULL;
     pthread_mutex_lock(&s->lock);
     tier__entry *e = tier__slots_find(&s->slots, tier, key);
@@ -292,7 +198,7 @@ static bool keep(tier__memory *m, tier__entry *e, uint64_t reserved)
     uint64_t have = reserved + was;
     if (e->account == TIER__LENT)
         atomic_fetch_sub_explicit(&b->overdraft, e->charge, memory_order_relaxed);
-    bool room = charge <= have || make_room(m, e->tier, charge - have);
+    bool room = tier__memory_make_room(m, e->tier, charge > have ? charge - have : 0);
     if (reserved)
         atomic_fetch_sub_explicit(&b->reserved, reserved, memory_order_relaxed);
     e->charge = charge;
@@ -347,7 +253,7 @@ static tier__entry *yield_to(tier__entry *there, tier__entry *e)
 
 tier__entry *tier__memory_commit(tier__memory *m, tier__entry *e, uint64_t reserved)
 {
-    struct tier__shard *s = shard_of(m, &e->key);
+    struct tier__shard *s = tier__shard_of(m, &e->key);
     pthread_mutex_lock(&s->lock);
     tier__entry *there = find_pinned(s, e->tier, &e->key);
     pthread_mutex_unlock(&s->lock);
@@ -366,6 +272,8 @@ tier__entry *tier__memory_commit(tier__memory *m, tier__entry *e, uint64_t reser
         return yield_to(there, e);
     if (!entered)
         lend_after_all(m, e);
+    else if (tier__budget_over(&m->budget[e->tier])) /* the limit sank before e was there to be evicted */
+        tier__memory_make_room(m, e->tier, 0);
     return e;
 }
 
@@ -456,10 +364,10 @@ uint64_t tier__memory_live(const tier__memory *m)
 void tier__memory_stats(const tier__memory *m, int tier, struct tier__memory_stats *out)
 {
     const struct tier__budget *b = &m->budget[tier];
-    *out = (struct tier__memory_stats){.budget = b->limit};
+    *out = (struct tier__memory_stats){.budget = (uint64_t)atomic_load(&b->limit)};
     sum_tier(m, tier, out);
     out->reserved = atomic_load_explicit(&b->reserved, memory_order_relaxed);
     out->overdraft = atomic_load_explicit(&b->overdraft, memory_order_relaxed);
-    uint64_t used = atomic_load_explicit(&b->used, memory_order_relaxed);
+    uint64_t used = tier__budget_used(b);
     out->bytes = used > out->reserved ? used - out->reserved : 0;
 }

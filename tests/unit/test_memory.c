@@ -238,6 +238,78 @@ static void reservations_are_exact(void **state)
     tier__memory_destroy(&m);
 }
 
+static void a_limit_that_sinks_evicts(void **state)
+{
+    static const char *const policy[] = {"s3fifo", "lru", "gdsf"};
+    (void)state;
+    for (size_t p = 0; p < 3; p++) {
+        struct tier__base base;
+        const uint64_t one = tier__memory_charge(100);
+        tier__memory *m = memory_of(&base, 10 * one, policy[p]);
+        for (uint64_t n = 0; n < 10; n++)
+            put(m, key_of(n), 100);
+        tier__memory_limit(m, TIER_FILE, 4 * one + one / 2);
+        assert_int_equal(stats_of(m, TIER_FILE).bytes, 4 * one);
+        assert_int_equal(stats_of(m, TIER_FILE).budget, 4 * one + one / 2);
+        assert_int_equal(stats_of(m, TIER_TREE).budget, 10 * one); /* the others' limits stay */
+        put(m, key_of(10), 100);
+        assert_int_equal(stats_of(m, TIER_FILE).entries, 4);
+        tier__memory_limit(m, TIER_FILE, 6 * one); /* and one that rises makes room */
+        put(m, key_of(11), 100);
+        put(m, key_of(12), 100);
+        assert_int_equal(stats_of(m, TIER_FILE).entries, 6);
+        assert_int_equal(tier__memory_trim(m, TIER_FILE, 7 * one), 6 * one);
+        assert_int_equal(tier__memory_trim(m, TIER_FILE, 2 * one), 2 * one);
+        assert_int_equal(stats_of(m, TIER_FILE).evicted, 11);
+        put(m, key_of(13), 100); /* the limit is as before */
+        assert_int_equal(stats_of(m, TIER_FILE).entries, 3);
+        tier__memory_limit(m, TIER_FILE, UINT64_MAX);
+        assert_true(tier__memory_reserve(m, TIER_FILE, 1 << 30));
+        tier__memory_release(m, TIER_FILE, 1 << 30);
+        tier__memory_limit(m, TIER_FILE, 0);
+        assert_int_equal(stats_of(m, TIER_FILE).entries, 0);
+        tier__memory_destroy(&m);
+    }
+}
+
+static void what_is_pinned_beyond_the_limit_leaves_with_its_pin(void **state)
+{
+    static const char *const policy[] = {"s3fifo", "lru", "gdsf"};
+    (void)state;
+    for (size_t p = 0; p < 3; p++) {
+        struct tier__base base;
+        const uint64_t one = tier__memory_charge(100);
+        tier__memory *m = memory_of(&base, 4 * one, policy[p]);
+        tier__entry *e[3];
+        for (uint64_t n = 0; n < 3; n++)
+            e[n] = tier__memory_insert(m, entry_of(m, TIER_FILE, key_of(n), 100));
+        assert_true(tier__memory_reserve(m, TIER_FILE, one));
+        assert_int_equal(tier__memory_trim(m, TIER_FILE, one), 4 * one); /* pins and a reservation */
+        tier__memory_limit(m, TIER_FILE, one + one / 2);
+        assert_int_equal(stats_of(m, TIER_FILE).bytes, 3 * one);
+        assert_false(tier__memory_reserve(m, TIER_FILE, 0));
+        tier__entry *late = tier__memory_commit(m, entry_of(m, TIER_FILE, key_of(9), 100), one);
+        assert_false(has(m, key_of(9))); /* nothing new, though it was reserved */
+        tier__entry_unref(late);
+        assert_int_equal(stats_of(m, TIER_FILE).reserved, 0);
+        assert_true(has(m, key_of(0)) && has(m, key_of(1)) && has(m, key_of(2)));
+        tier__entry_unref(e[1]);
+        assert_false(has(m, key_of(1)));
+        assert_int_equal(stats_of(m, TIER_FILE).bytes, 2 * one);
+        put(m, key_of(9), 100);
+        assert_false(has(m, key_of(9)));
+        tier__entry_unref(e[0]);
+        assert_int_equal(stats_of(m, TIER_FILE).bytes, one);
+        assert_int_equal(stats_of(m, TIER_FILE).evicted, 2);
+        assert_int_equal(atomic_load(&base.metric[TIER__MEMORY_EVICTED]), 2);
+        tier__entry_unref(e[2]); /* fits: stays, and may be evicted as any other */
+        assert_true(has(m, key_of(2)));
+        put(m, key_of(9), 100);
+        assert_true(has(m, key_of(9)) && !has(m, key_of(2)));
+        tier__memory_destroy(&m);
+    }
+}
+
 static void exclusive_entries_go_and_come_back(void **state)
 {
     (void)state;
@@ -436,6 +508,8 @@ int main(void)
         cmocka_unit_test(what_is_larger_than_the_budget_is_lent),
         cmocka_unit_test(pins_hold_their_bytes),
         cmocka_unit_test(reservations_are_exact),
+        cmocka_unit_test(a_limit_that_sinks_evicts),
+        cmocka_unit_test(what_is_pinned_beyond_the_limit_leaves_with_its_pin),
         cmocka_unit_test(exclusive_entries_go_and_come_back),
         cmocka_unit_test(holds_keep_alive),
         cmocka_unit_test(a_long_chain_of_holds_needs_no_stack),

@@ -17,6 +17,7 @@ struct shared {
     struct tier__base base;
     tier__memory *m;
     atomic_bool stop;
+    bool sinking; /* the limits change all the time */
     atomic_long made, destroyed, wrong;
     atomic_ulong peak[4];
 };
@@ -145,11 +146,12 @@ static void step(struct worker *w)
     }
 }
 
-/* used is the very sum that must not pass the budget: one load, nothing to tear. */
+/* room is the very sum that must not sink below zero: one load, nothing to tear. */
 static void sample(struct shared *s)
 {
-    for (int t = TIER_FILE; t <= TIER_DELTA; t++) {
-        unsigned long used = atomic_load(&s->m->budget[t].used), peak = atomic_load(&s->peak[t]);
+    for (int t = TIER_FILE; t <= TIER_DELTA && !s->sinking; t++) {
+        unsigned long used = budgets[t] - (unsigned long)atomic_load(&s->m->budget[t].room),
+                      peak = atomic_load(&s->peak[t]);
         while (used > peak && !atomic_compare_exchange_weak(&s->peak[t], &peak, used))
             ;
     }
@@ -171,9 +173,19 @@ static void *work(void *arg)
 static void *sample_all_along(void *arg)
 {
     struct shared *s = arg;
-    while (!atomic_load(&s->stop)) {
+    for (unsigned i = 0; !atomic_load(&s->stop); i++) {
+        int tier = 1 + (int)(i % 3);
         sample(s);
+        if (s->sinking) {
+            uint64_t part = budgets[tier] / 8 * (i / 3 % 8);
+            if (i % 2)
+                tier__memory_limit(s->m, tier, part);
+            else
+                tier__memory_trim(s->m, tier, part);
+        }
         sched_yield();
+        if (s->sinking)
+            tier__memory_limit(s->m, tier, budgets[tier]);
     }
     return NULL;
 }
@@ -196,10 +208,10 @@ static void fill_each_tier(struct shared *s)
     }
 }
 
-static void run(const char *policy, int operations)
+static void run(const char *policy, int operations, bool sinking)
 {
     static struct worker worker[THREADS];
-    struct shared s = {.stop = false};
+    struct shared s = {.sinking = sinking};
     struct tier__memory_options o = {.policy = policy};
     pthread_t thread[THREADS], sampler;
     memcpy(o.budget, budgets, sizeof budgets);
@@ -221,15 +233,19 @@ static void run(const char *policy, int operations)
     struct tier__memory_stats st;
     for (int t = TIER_FILE; t <= TIER_DELTA; t++) {
         tier__memory_stats(s.m, t, &st);
-        assert_in_range(atomic_load(&s.peak[t]), budgets[t] / 2, budgets[t]);
+        if (!sinking)
+            assert_in_range(atomic_load(&s.peak[t]), budgets[t] / 2, budgets[t]);
         assert_true(st.evicted > 0 && st.hits > 0);
         assert_int_equal(st.overdraft, 0);
         assert_int_equal(st.reserved, 0);
         bytes += st.bytes;
     }
     assert_true(atomic_load(&s.base.metric[TIER__MEMORY_BYTES]) == bytes);
-    tier__memory_clear(s.m);
-    for (int t = TIER_FILE; t <= TIER_DELTA; t++) {
+    for (int t = TIER_DELTA; t >= TIER_FILE; t--) {
+        if (sinking)
+            tier__memory_limit(s.m, t, 0);
+        else
+            tier__memory_clear(s.m);
         tier__memory_stats(s.m, t, &st);
         assert_int_equal(st.entries + st.bytes, 0);
     }
@@ -241,19 +257,25 @@ static void run(const char *policy, int operations)
 static void s3fifo_under_eight_threads(void **state)
 {
     (void)state;
-    run("s3fifo", OPERATIONS);
+    run("s3fifo", OPERATIONS, false);
 }
 
 static void gdsf_under_eight_threads(void **state)
 {
     (void)state;
-    run("gdsf", FEWER_OPERATIONS);
+    run("gdsf", FEWER_OPERATIONS, false);
 }
 
 static void lru_under_eight_threads(void **state)
 {
     (void)state;
-    run("lru", FEWER_OPERATIONS);
+    run("lru", FEWER_OPERATIONS, false);
+}
+
+static void limits_sink_under_eight_threads(void **state)
+{
+    (void)state;
+    run("s3fifo", FEWER_OPERATIONS, true);
 }
 
 /* The last pins go while the memory is being closed. In every other round all keys have one shard, which the
@@ -335,8 +357,9 @@ static void an_unref_may_come_to_its_shard_after_the_closing(void **state)
     e = tier__memory_insert(m, e);
     assert_false(tier__memory_reserve(m, TIER_FILE, 1000)); /* parks e */
     assert_int_equal(atomic_load(&e->refs), TIER__PARKED | 2);
+    tier__entry *dead = NULL;
     tier__memory_destroy(&s.m);
-    assert_false(tier__memory_unpark(m, e));
+    assert_false(tier__memory_unpark(m, e, &dead));
     for (int i = 0; i < TIER__SHARDS; i++) {
         assert_int_equal(pthread_mutex_lock(&m->shard[i].lock), 0);
         assert_int_equal(pthread_mutex_unlock(&m->shard[i].lock), 0);
@@ -350,6 +373,7 @@ int main(void)
         cmocka_unit_test(s3fifo_under_eight_threads),
         cmocka_unit_test(gdsf_under_eight_threads),
         cmocka_unit_test(lru_under_eight_threads),
+        cmocka_unit_test(limits_sink_under_eight_threads),
         cmocka_unit_test(an_unref_may_come_to_its_shard_after_the_closing),
         cmocka_unit_test(pins_may_end_while_the_memory_closes),
     };
