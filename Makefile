@@ -51,12 +51,12 @@ SHARED := $(BUILD)/libtierkit.so.$(VERSION)
 PROGRAM_FILES := $(addprefix $(BUILD)/,$(PROGRAMS))
 ORACLE_FILES := $(if $(ORACLE_SRC),$(BUILD)/liboracle.a $(if $(wildcard tests/oracle/rename.h),$(BUILD)/liboracle-renamed.a) \
 	$(if $(filter tierlint,$(PROGRAMS)),$(BUILD)/tierlint-oracle))
-TEST_FILES := $(addprefix $(BUILD)/tests/,$(UNIT_TESTS) $(CONFORMANCE) $(SUITES)) $(addprefix $(BUILD)/examples/,$(EXAMPLES)) $(ORACLE_FILES)
+TEST_FILES := $(addprefix $(BUILD)/tests/,$(UNIT_TESTS) $(CONFORMANCE) $(SUITES) bench) $(addprefix $(BUILD)/examples/,$(EXAMPLES)) $(ORACLE_FILES)
 
 # These goals find and install what is missing before anything is compiled; a plain make installs nothing.
 DEPS := $(if $(filter check demo unit tidy,$(MAKECMDGOALS)),deps)
 
-.PHONY: all lib tests unit check demo tidy sanitize tsan valgrind install uninstall clean help deps FORCE
+.PHONY: all lib tests unit check demo bench tidy sanitize tsan valgrind install uninstall clean help deps FORCE
 all: lib $(PROGRAM_FILES) ## libraries and programs, into build/ (or BUILD=DIR)
 lib: $(STATIC) $(SHARED)
 tests: all $(TEST_FILES) ## compile every test without running it
@@ -83,7 +83,7 @@ $(BUILD)/obj/tests/conformance/conformance-oracle.o: tests/conformance/conforman
 	@mkdir -p $(@D)
 	$(SAY) CC $<
 	$(Q)$(CC) $(CPPFLAGS) $(BASE_FLAGS) $(CFLAGS) -DTEST_ORACLE -c -o $@ $<
--include $(shell find $(BUILD)/obj $(BUILD)/obj-renamed -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/obj $(BUILD)/obj-renamed $(BUILD)/obj-bench -name '*.d' 2>/dev/null)
 
 # ---- libraries
 # inih's object goes into the archive with its names made local, so that an embedder links three libraries.
@@ -155,6 +155,23 @@ $(BUILD)/tests/conformance-oracle: $(BUILD)/obj/tests/conformance/conformance-or
 	@mkdir -p $(@D)
 	$(SAY) LD $@
 	$(Q)$(link) $(TEST_LIBS)
+# Twice: without peers for the tests, and with those that this machine has for `make bench`.
+BENCH_SRC := $(sort $(wildcard tests/bench/*.c))
+BENCH_OBJ := $(patsubst %.c,$(BUILD)/obj-bench/%.o,$(BENCH_SRC))
+$(BUILD)/tests/bench: $(call object,$(BENCH_SRC)) $(STATIC)
+	@mkdir -p $(@D)
+	$(SAY) LD $@
+	$(Q)$(link) $(LIBS) -lm
+$(BUILD)/bench-peers: FORCE
+	@CC="$(CC)" CPPFLAGS="$(CPPFLAGS)" sh tests/bench/peers.sh >$@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+$(BUILD)/obj-bench/%.o: %.c $(BUILD)/bench-peers $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(SAY) CC $< with peers
+	$(Q)$(CC) $(CPPFLAGS) $(BASE_FLAGS) $(CFLAGS) $$(sed -n 1p $(BUILD)/bench-peers) -c -o $@ $<
+$(BUILD)/bench: $(BENCH_OBJ) $(STATIC)
+	$(SAY) LD $@
+	$(Q)$(link) $(LIBS) $$(sed -n 2p $(BUILD)/bench-peers) -lm
 $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(STATIC)
 	@mkdir -p $(@D)
 	$(SAY) LD $@
@@ -196,6 +213,11 @@ $(BUILD)/demo/%: $(BUILD)/obj/tests/demo/%.o
 	$(Q)$(link)
 demo: deps all $(DEMO_FILES) ## install what is missing, build, show and compare on a real tree (DEMO_DIR=DIR)
 	@BUILD=$(BUILD) DEMO_DIR="$(DEMO_DIR)" sh tests/demo/demo.sh
+bench: ## install what is missing, build, time it beside its peers, into BUILD/bench.json and .svg (ARGS=--help)
+	@CC="$(CC)" CPPFLAGS="$(CPPFLAGS)" sh tools/build/deps.sh build
+	@CC="$(CC)" CPPFLAGS="$(CPPFLAGS)" sh tools/build/deps.sh bench || echo "going on with the peers there are" >&2
+	@$(MAKE) $(BUILD)/bench
+	@$(BUILD)/bench --json $(BUILD)/bench.json --svg $(BUILD)/bench.svg $(ARGS)
 tidy: all ## check layering, third-party headers, exports, format and sizes
 	@sh tools/build/deps.sh tidy
 	@CC="$(CC)" sh tools/build/tidy.sh $(SHARED)

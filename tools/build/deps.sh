@@ -1,5 +1,5 @@
 #!/bin/sh
-# deps.sh [build] [tidy] [sanitize] [valgrind]: finds what these need and installs what is missing: with apt
+# deps.sh [build] [tidy] [sanitize] [valgrind] [bench]: finds what these need and installs what is missing: with apt
 # on Debian and its kin, elsewhere it names the packages. With everything there it starts one compiler and
 # touches no network.
 set -eu
@@ -15,6 +15,17 @@ sodium.h  libsodium-dev   libsodium-devel libsodium-dev libsodium libsodium
 xxhash.h  libxxhash-dev   xxhash-devel    xxhash-dev    xxhash    xxhash
 ini.h     libinih-dev     inih-devel      inih-dev      libinih   inih
 cmocka.h  libcmocka-dev   libcmocka-devel cmocka-dev    cmocka    cmocka
+'
+# What `make bench` compares with; it leaves out what cannot be had.
+peers='
+glib.h        libglib2.0-dev      glib2-devel    glib-dev     glib2    glib
+uthash.h      uthash-dev          uthash-devel   uthash-dev   uthash   uthash
+tkrzw_langc.h libtkrzw-dev        -              -            -        tkrzw
+kclangc.h     libkyotocabinet-dev kyotocabinet-devel -        kyotocabinet kyoto-cabinet
+rocksdb/c.h   librocksdb-dev      rocksdb-devel  rocksdb-dev  rocksdb  rocksdb
+sqlite3.h     libsqlite3-dev      sqlite-devel   sqlite-dev   sqlite   sqlite
+zstd.h        libzstd-dev         libzstd-devel  zstd-dev     zstd     zstd
+lz4.h         liblz4-dev          lz4-devel      lz4-dev      lz4      lz4
 '
 includes() {
     printf '#define PCRE2_CODE_UNIT_WIDTH 8\n'
@@ -36,6 +47,13 @@ for part; do
         for header in $(echo "$table" | awk 'NF { print $1 }'); do
             has "$header" || missing="$missing $header"
         done
+        ;;
+    bench)
+        flags=$(pkg-config --cflags glib-2.0 2>/dev/null || true)
+        for header in $(echo "$peers" | awk 'NF { print $1 }'); do
+            CPPFLAGS="${CPPFLAGS:-} $flags" has "$header" || missing="$missing $header"
+        done
+        table=$table$peers
         ;;
     tidy) command -v clang-format >/dev/null || missing="$missing clang-format" ;;
     valgrind) command -v valgrind >/dev/null || missing="$missing valgrind" ;;
