@@ -118,23 +118,42 @@ void tier__bans_load(tier_cache *c)
 {
     struct loading l = {.c = c};
     struct tier__buf b;
-    if (!c->store || tier__store_each(c->store, TIER__LOG, load_row, &l))
+    uint64_t counter = 0;
+    if (!c->store)
         return;
     tier__buf_init(&b, &c->base);
-    uint64_t counter = l.last ? l.last + 1 : 0; /* should it be lost */
-    if (tier__store_get(c->store, NULL, TIER__META, "sequence", 8, &b) == 0 && b.size == 8) {
+    bool known = tier__store_get(c->store, NULL, TIER__META, "sequence", 8, &b) == 0 && b.size == 8;
+    if (known) {
         struct tier__reader r = tier__reader_of(b.data, b.size);
         counter = tier__read_u64(&r);
     }
     tier__buf_fini(&b);
+    pthread_mutex_lock(&c->world_lock);
+    bool news = !known || counter > c->log_read;
+    pthread_mutex_unlock(&c->world_lock);
+    if (!news || tier__store_each(c->store, TIER__LOG, load_row, &l))
+        return;
+    if (!known) /* lost: as good as a row that is */
+        counter = l.last ? l.last + 1 : 0;
     if (counter > l.last)
         l.missing = counter;
     pthread_mutex_lock(&c->world_lock);
+    c->log_read = counter > c->log_read ? counter : c->log_read;
     if (l.missing > c->ban_floor)
         c->ban_floor = l.missing;
     if (c->ban_floor > c->ban_sequence)
         c->ban_sequence = c->ban_floor;
     pthread_mutex_unlock(&c->world_lock);
+}
+
+void tier__bans_lost(tier_cache *c)
+{
+    pthread_mutex_lock(&c->world_lock);
+    c->ban_floor = ++c->ban_sequence;
+    pthread_mutex_unlock(&c->world_lock);
+    tier__log(&c->base, TIER_LOG_WARNING,
+              "store: what other processes invalidate from now on is not heard here; all that is remembered "
+              "counts as invalidated now, and a restart of this program finds the store that is there then");
 }
 
 /* The row, under the next sequence of the store. */

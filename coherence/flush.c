@@ -581,14 +581,17 @@ void tier__news(tier_cache *c)
 {
     if (!c->store)
         return;
-    uint64_t news = tier__store_news(c->store);
-    pthread_mutex_lock(&c->graph);
-    bool fresh = news != c->last_news;
-    if (fresh) {
+    uint64_t news = tier__store_glance(c->store);
+    if (news == atomic_load_explicit(&c->last_news, memory_order_acquire))
+        return;
+    if (news == TIER__NEWS_LOST)
+        tier__bans_lost(c);
+    else
+        tier__bans_load(c);
+    pthread_mutex_lock(&c->graph); /* after the bans: who sees no news sees all of them */
+    if (news != c->last_news) {
         c->last_news = news;
         c->epoch++;
     }
     pthread_mutex_unlock(&c->graph);
-    if (fresh)
-        tier__bans_load(c);
 }

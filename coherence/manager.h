@@ -31,7 +31,7 @@ enum {
     TIER__SMALL_BLOB = 512, /* lives in the variant: half of a real analyzer's results, one put less each */
     TIER__PENDING_BUCKETS = 4096,
     TIER__CLOSURE_MIN = 64, /* results below a request that make a list of its leaves worth its writing */
-    TIER__CHUNK = 4096      /* of the arrays by id */
+    TIER__CHUNK = 256       /* of the arrays by id */
 };
 
 /* Dependency kinds: on disk and in content keys, so numbers are for ever. What the name is; what is observed.
@@ -334,7 +334,7 @@ struct tier_cache {
     uint32_t type_count;             /* ever defined */
     atomic_uint_fast64_t type_epoch; /* raised when one is undefined */
     uint64_t epoch;                  /* raised when another process committed */
-    uint64_t last_news;
+    atomic_uint_fast64_t last_news;  /* written under graph */
     uint64_t graph_version;
     struct tier__reverse *reverse;
 
@@ -342,6 +342,7 @@ struct tier_cache {
     struct tier__ban ban[TIER__BAN_MAX];
     size_t ban_count;
     uint64_t ban_sequence; /* of the newest ban */
+    uint64_t log_read;     /* the log has been read up to here */
     uint64_t ban_floor;    /* everything born before it is banned; older rows of the log say no more */
     uint64_t event;        /* sequence of the newest event in this process */
     void (*pattern_free)(struct tier__base *b, void *pattern);
@@ -527,6 +528,7 @@ void tier__closure_anchor(tier_session *s, struct tier__path *p, struct tier__lo
 bool tier__banned(tier_cache *c, const tier__node *n, const struct tier__variant *v, uint64_t at);
 int tier__ban(tier_cache *c, int by, const char *what, void *pattern);
 void tier__bans_load(tier_cache *c);
+void tier__bans_lost(tier_cache *c); /* those of others are heard no more: all that is older is banned */
 void tier__bans_free(tier_cache *c);
 void tier__mark(tier_cache *c, int kind, const char *name); /* an event: DIRTY, MAYBE, events, cancellation */
 void tier__mark_free(tier_cache *c);

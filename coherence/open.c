@@ -325,6 +325,8 @@ void tier__cache_after_fork(tier_cache *c)
     c->pending_count = 0;
     c->pending_bytes = 0;
     c->sessions = NULL;
+    c->ban_count = 0; /* the store's log has them */
+    c->ban_sequence = c->ban_floor = c->log_read = 0;
     c->detached = 0;
     c->detached_scope.loans = NULL;
     c->watch = NULL;

@@ -58,6 +58,21 @@ uint64_t tier__store_news(const tier__store *st)
     return tier__db_news(st->env->db);
 }
 
+uint64_t tier__store_glance(const tier__store *st)
+{
+    struct tier__env *e = st->env;
+    int64_t now = tier__coarse_ms();
+    if (now - atomic_load_explicit(&e->glanced_ms, memory_order_relaxed) >= TIER__GLANCE_MS) {
+        atomic_store_explicit(&e->glanced_ms, now, memory_order_relaxed);
+        if (tier__env_intact(st->base, e))
+            tier__env_look(st->base, e);
+    }
+    if (atomic_load_explicit(&e->moved, memory_order_relaxed) ||
+        atomic_load_explicit(&e->trouble, memory_order_relaxed) >= TIER__TROUBLE_OFF)
+        return TIER__NEWS_LOST;
+    return tier__db_news(e->db);
+}
+
 const char *tier__store_path(const tier__store *st)
 {
     return st->env->path;

@@ -67,6 +67,12 @@ void tier__store_close(tier__store **st); /* marks it clean when it is the last 
 uint64_t tier__store_generation(const tier__store *st); /* changes when the store was started anew */
 /* The last transaction id: differs after any commit. Two fstats. 0: in trouble, or a forked child's. */
 uint64_t tier__store_news(const tier__store *st);
+/* The same for nanoseconds: the files are looked at once in TIER__GLANCE_MS alone (is data.mdb whole, is it
+ * still the one under its name?). TIER__NEWS_LOST: in trouble or replaced, for good: what others commit from
+ * now on is not seen. Not in a forked child. */
+#define TIER__NEWS_LOST UINT64_MAX
+enum { TIER__GLANCE_MS = 10 };
+uint64_t tier__store_glance(const tier__store *st);
 const char *tier__store_path(const tier__store *st); /* of the data file's directory */
 uint64_t tier__store_bytes(const tier__store *st);   /* used by the data file */
 

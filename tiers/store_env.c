@@ -298,6 +298,14 @@ static bool same_file(const struct tier__env *env, const char *name, int fd)
            a.st_dev == b.st_dev && a.st_ino == b.st_ino && b.st_nlink == 1;
 }
 
+void tier__env_look(struct tier__base *base, struct tier__env *env)
+{
+    if (atomic_load(&env->moved) || same_file(env, "v1/data.mdb", tier__db_fd(env->db)))
+        return;
+    atomic_store(&env->moved, true);
+    tier__env_trouble(base, env, TIER__TROUBLE_WRITE, "data.mdb was moved or replaced");
+}
+
 static int mark_open(struct tier__base *base, struct tier__env *env)
 {
     struct tier__state s;

@@ -42,8 +42,10 @@ struct tier__env {
     tier__db *db;
     bool read_only, no_lock; /* opened without write permission; without LMDB's lock file */
     atomic_uint_fast64_t generation;
-    atomic_int trouble;        /* enum tier__trouble */
-    off_t lock_size;           /* of lock.mdb: mapped, never changes */
+    atomic_int trouble; /* enum tier__trouble */
+    off_t lock_size;    /* of lock.mdb: mapped, never changes */
+    atomic_bool moved;  /* data.mdb is not the file of that name any more */
+    atomic_int_fast64_t glanced_ms;
     atomic_uint_fast64_t seen; /* the largest size of data.mdb; it never shrinks */
     pthread_mutex_t mutex;     /* guards what follows, with cond */
     pthread_cond_t cond;       /* readers fell to 0, growing or writing ended */
@@ -75,6 +77,8 @@ void tier__env_trouble(struct tier__base *base, struct tier__env *env, enum tier
                        const char *what);
 /* Whether data.mdb still has all it had. */
 bool tier__env_intact(struct tier__base *base, struct tier__env *env);
+/* Looks whether data.mdb is still the file of that name, and notes it in `moved`. */
+void tier__env_look(struct tier__base *base, struct tier__env *env);
 int tier__env_read(struct tier__base *base, struct tier__env *env, struct tier__read **r);
 void tier__env_read_end(struct tier__read **r);
 /* A snapshot taken without a reader slot may be overwritten by the second commit after it. */

@@ -27,6 +27,11 @@ int64_t tier__monotonic_ms(void)
     return nanoseconds(CLOCK_MONOTONIC) / 1000000;
 }
 
+int64_t tier__coarse_ms(void)
+{
+    return nanoseconds(CLOCK_MONOTONIC_COARSE) / 1000000;
+}
+
 uint64_t tier__monotonic_us(void)
 {
     return (uint64_t)nanoseconds(CLOCK_MONOTONIC) / 1000;

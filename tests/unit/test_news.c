@@ -1,0 +1,71 @@
+/* What one process learns of another's commits: an invalidation is seen by every session that begins after
+ * its call returned; a store that was moved away is noticed, and what it said before counts no more. */
+#include "tests/unit/process.h"
+
+static int build(tier_session *s, const tier_query *q, tier_out *out, void *user)
+{
+    struct world *w = user;
+    w->built++;
+    int rc = tier_tag(s, "all");
+    return rc ? rc : tier_out_bytes(out, q->path, strlen(q->path));
+}
+
+static const tier_type *define(struct world *w)
+{
+    return world_type(w, "t", TIER_DELTA, build);
+}
+
+static void test_invalidation_of_another_process(void **state)
+{
+    struct world *w = *state;
+    world_open(w, NULL);
+    const tier_type *t = define(w);
+    assert_int_equal(world_get(w, t, "a"), 0);
+    assert_int_equal(tier_flush(w->c), 0);
+    for (int i = 0; i < 5; i++) {
+        int before = w->built;
+        assert_int_equal(world_get(w, t, "a"), 0);
+        assert_int_equal(w->built, before); /* no news: nothing runs */
+        pid_t child = fork();
+        if (child == 0) {
+            struct world own = {.fixed = true};
+            memcpy(own.dir, w->dir, sizeof own.dir);
+            world_open(&own, NULL);
+            _exit(tier_invalidate(own.c, TIER_BY_TAG, "all") || tier_close(&own.c));
+        }
+        assert_int_equal(world_wait(child), 0);
+        assert_int_equal(world_get(w, t, "a"), 0);
+        assert_int_equal(w->built, before + 1);
+    }
+}
+
+/* Nobody can say what is invalidated in the store that is there now. */
+static void test_store_moved_away(void **state)
+{
+    struct world *w = *state;
+    char from[320], to[320];
+    world_open(w, NULL);
+    const tier_type *t = define(w);
+    assert_int_equal(world_get(w, t, "a"), 0);
+    assert_int_equal(tier_flush(w->c), 0);
+    assert_int_equal(world_get(w, t, "a"), 0);
+    assert_int_equal(w->built, 1);
+    snprintf(from, sizeof from, "%s/cache/v1", w->dir);
+    snprintf(to, sizeof to, "%s/cache/bad-0-00", w->dir);
+    assert_int_equal(rename(from, to), 0);
+    usleep(50000); /* five looks later */
+    assert_int_equal(world_get(w, t, "a"), 0);
+    assert_int_equal(w->built, 2);
+    assert_int_equal(world_get(w, t, "a"), 0); /* once, not for ever */
+    assert_int_equal(w->built, 2);
+    assert_true(w->warnings >= 2); /* the store says it, and the manager */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_invalidation_of_another_process, world_setup, world_teardown),
+        cmocka_unit_test_setup_teardown(test_store_moved_away, world_setup, world_teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
