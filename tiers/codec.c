@@ -26,9 +26,10 @@ struct deflate_api {
 struct tier__codec {
     struct tier__base *base;
     int level;
+    bool wanted;   /* libdeflate, not looked for yet */
     void *library; /* NULL: zlib */
     struct deflate_api api;
-    pthread_mutex_t mutex; /* guards idle */
+    pthread_mutex_t mutex; /* guards idle, wanted, and library until wanted is false */
     struct worker *idle;
     unsigned idle_count;
 };
@@ -66,8 +67,7 @@ int tier__codec_create(struct tier__base *base, int level, bool use_libdeflate, 
     (*c)->base = base;
     (*c)->level = level < 1 ? 1 : level > 9 ? 9 : level;
     pthread_mutex_init(&(*c)->mutex, NULL);
-    if (use_libdeflate)
-        load_libdeflate(*c);
+    (*c)->wanted = use_libdeflate;
     return TIER_OK;
 }
 
@@ -99,14 +99,26 @@ void tier__codec_destroy(tier__codec **c)
     *c = NULL;
 }
 
-const char *tier__codec_name(const tier__codec *c)
+/* At first use: to look for it is a third of opening a store. With the mutex. */
+static void find_library(tier__codec *c)
 {
+    if (c->wanted)
+        load_libdeflate(c);
+    c->wanted = false;
+}
+
+const char *tier__codec_name(tier__codec *c)
+{
+    pthread_mutex_lock(&c->mutex);
+    find_library(c);
+    pthread_mutex_unlock(&c->mutex);
     return c->library ? "libdeflate" : "zlib";
 }
 
 static struct worker *borrow(tier__codec *c)
 {
     pthread_mutex_lock(&c->mutex);
+    find_library(c);
     struct worker *w = c->idle;
     if (w) {
         c->idle = w->next;

@@ -17,8 +17,8 @@ typedef struct tier__codec tier__codec;
 
 /* level: 1 (fast) to 9; 0 is 1. use_libdeflate false keeps to zlib (for tests). TIER_ENOMEM. */
 int tier__codec_create(struct tier__base *base, int level, bool use_libdeflate, tier__codec **c);
-void tier__codec_destroy(tier__codec **c);          /* NULL is fine */
-const char *tier__codec_name(const tier__codec *c); /* "libdeflate" or "zlib"; static */
+void tier__codec_destroy(tier__codec **c);    /* NULL is fine */
+const char *tier__codec_name(tier__codec *c); /* "libdeflate" or "zlib"; static */
 
 /* Puts the compressed bytes into out (cleared first). TIER_END: it does not pay (shorter than
  * TIER__CODEC_MIN, or not a tenth smaller); out is then empty. TIER_ENOMEM. */

@@ -16,7 +16,6 @@ int tier__store_open(struct tier__base *base, const struct tier__store_options *
     if (!s)
         return TIER_ENOMEM;
     s->magic = TIER__STORE_MAGIC;
-    s->pid = getpid();
     s->base = base;
     s->read_only = o->read_only;
     s->write_deadline_ms = o->write_deadline_ms > 0 ? o->write_deadline_ms : WRITE_WAIT_MS;

@@ -108,6 +108,9 @@ static bool is_network(int fd)
 /* 0: empty, 1: a cache directory of ours, 2: something else is in it */
 static int dir_kind(int top)
 {
+    struct stat st;
+    if (fstatat(top, STORE, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        return 1;
     int copy = openat(top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = copy >= 0 ? fdopendir(copy) : NULL;
     if (!d) {
@@ -119,7 +122,7 @@ static int dir_kind(int top)
     for (struct dirent *e; (e = readdir(d));) {
         if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
             continue;
-        if (!strcmp(e->d_name, "CACHEDIR.TAG") || !strcmp(e->d_name, STORE)) {
+        if (!strcmp(e->d_name, "CACHEDIR.TAG")) {
             kind = 1;
             break;
         }
@@ -198,8 +201,11 @@ int tier__place_open(struct tier__base *base, const char *dir, bool read_only, s
     size_t n = strlen(p->path);
     while (n > 1 && p->path[n - 1] == '/') /* a trailing slash would make open follow a link */
         p->path[--n] = 0;
-    int rc = read_only ? TIER_OK : make_dirs(base, p->path, why);
-    if (!rc) {
+    int rc = TIER_OK;
+    p->top = open(p->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (p->top < 0 && !read_only)
+        rc = make_dirs(base, p->path, why);
+    if (!rc && p->top < 0) {
         p->top = open(p->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (p->top < 0) {
             bool kind = errno == ELOOP || errno == ENOTDIR;

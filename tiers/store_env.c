@@ -15,7 +15,7 @@ enum {
 
 int tier__env_usable(const struct tier__env *env)
 {
-    if (env->pid != getpid())
+    if (!tier__process_same(&env->process))
         return TIER_EBUSY;
     return atomic_load_explicit(&env->trouble, memory_order_relaxed) >= TIER__TROUBLE_OFF ? TIER_EIO
                                                                                           : TIER_OK;
@@ -56,6 +56,17 @@ bool tier__env_intact(struct tier__base *base, struct tier__env *env)
         tier__env_trouble(base, env, TIER__TROUBLE_ALL, "lock.mdb was truncated while in use");
         return false;
     }
+    return true;
+}
+
+bool tier__env_intact_lately(struct tier__base *base, struct tier__env *env)
+{
+    int64_t tick = tier__coarse_ms();
+    if (atomic_load_explicit(&env->looked_ms, memory_order_relaxed) == tick)
+        return true;
+    if (!tier__env_intact(base, env))
+        return false;
+    atomic_store_explicit(&env->looked_ms, tick, memory_order_relaxed);
     return true;
 }
 
@@ -216,7 +227,7 @@ int tier__env_read(struct tier__base *base, struct tier__env *env, struct tier__
     int rc = tier__env_usable(env);
     for (int attempt = 0; !rc && attempt < 3; attempt++) {
         struct tier__read *r = NULL;
-        if (!tier__env_intact(base, env))
+        if (!tier__env_intact_lately(base, env))
             return TIER_EIO;
         if ((rc = take_place(env, &r)) != TIER_OK)
             return rc;
@@ -242,7 +253,7 @@ void tier__env_read_end(struct tier__read **r)
     if (!*r)
         return;
     struct tier__env *env = (*r)->env;
-    if (env->pid == getpid()) {
+    if (tier__process_same(&env->process)) {
         if (tier__env_usable(env) == TIER_OK) /* else its slot may lie in a map that is gone */
             tier__txn_park((*r)->txn);
         leave_place(env, *r);

@@ -83,8 +83,6 @@ static int more_chunks(struct fetch *f)
     }
     if (f->done != f->first.stored)
         return damage(f, "store-chunk-size");
-    if (f->first.chunks > 1 && tier__frame_whole(f->to, f->done) != f->first.whole)
-        return damage(f, "store-chunk-mixed");
     return TIER_OK;
 }
 

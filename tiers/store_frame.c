@@ -4,7 +4,7 @@
 #include "tiers/codec.h"
 
 #define MAGIC 0x31524b54u /* "TKR1" */
-enum { VERSION = 1, FLAG_CHUNKED = 1, SUM = 8, TAIL = 0x80, PAGE = 4096, PAGE_HEAD = 16 };
+enum { VERSION = 1, FLAG_CHUNKED = 1, SUM = 8, TAIL = 0x80, PAGE = 4096 };
 static const uint64_t SEED = 0x7469657273746f72u;
 
 static void put16(unsigned char *to, unsigned v)
@@ -38,28 +38,18 @@ static uint64_t get64(const unsigned char *at)
 uint32_t tier__frame_part(const struct tier__frame *f, size_t remaining)
 {
     size_t size = f->head + remaining;
-    if (f->chunks == 1 || size <= TIER__RECORD_PLAIN)
-        return (uint32_t)remaining;
-    if (size >= TIER__RECORD_MAX)
-        return (uint32_t)(TIER__RECORD_MAX - f->head);
-    size_t pages = (size + PAGE_HEAD) / PAGE; /* whole pages now, the rest in a small record */
-    return (uint32_t)(pages * PAGE - PAGE_HEAD - f->head);
+    return (uint32_t)(size <= TIER__RECORD_MAX ? remaining : TIER__RECORD_MAX - f->head);
 }
 
 void tier__frame_plan(struct tier__frame *f)
 {
-    f->chunks = 1;
     f->head = TIER__FRAME_SINGLE + f->key_size;
-    if (f->head + f->stored <= TIER__RECORD_PLAIN)
+    f->chunks = 1;
+    if (f->head + f->stored <= TIER__RECORD_MAX)
         return;
     f->head = TIER__FRAME_CHUNK + f->key_size;
-    f->chunks = 2; /* many, for frame_part */
-    uint32_t count = 0;
-    for (size_t left = f->stored; left > 0; count++)
-        left -= tier__frame_part(f, left);
-    f->chunks = count;
-    if (count == 1) /* fitted only without the longer header: as good as two, and never seen by readers */
-        f->head = TIER__FRAME_SINGLE + f->key_size;
+    size_t part = TIER__RECORD_MAX - f->head;
+    f->chunks = (uint32_t)((f->stored + part - 1) / part);
 }
 
 static uint64_t sum_of(const unsigned char *head, size_t head_size, const void *part, size_t part_size)
@@ -110,11 +100,10 @@ const char *tier__frame_read(const void *record, size_t size, enum tier__table t
                              size_t key_size, uint32_t index, struct tier__frame *f,
                              unsigned char head_copy[TIER__HEAD_MAX])
 {
-    size_t take = size < TIER__HEAD_MAX ? size : TIER__HEAD_MAX;
-    if (take < TIER__FRAME_SINGLE)
+    unsigned char *h = head_copy;
+    if (size < TIER__FRAME_SINGLE)
         return "store-frame-size";
-    memcpy(head_copy, record, take);
-    const unsigned char *h = head_copy;
+    memcpy(h, record, TIER__FRAME_SINGLE);
     if (get32(h + 8) != MAGIC)
         return "store-frame-magic";
     if (h[12] != VERSION)
@@ -130,9 +119,13 @@ const char *tier__frame_read(const void *record, size_t size, enum tier__table t
     f->head = header + f->key_size;
     if (h[15] > FLAG_CHUNKED || h[18] || h[19] || f->codec > TIER__CODEC_ZLIB)
         return "store-frame-header";
-    if (f->head > take)
+    if (f->head > size)
         return "store-frame-size";
-    if (f->table != (unsigned)t || f->key_size != key_size || memcmp(h + header, key, key_size) != 0)
+    if (f->table != (unsigned)t || f->key_size != key_size)
+        return "store-frame-key";
+    memcpy(h + TIER__FRAME_SINGLE, (const unsigned char *)record + TIER__FRAME_SINGLE,
+           f->head - TIER__FRAME_SINGLE);
+    if (memcmp(h + header, key, key_size) != 0)
         return "store-frame-key";
     f->index = many ? get32(h + 28) : 0;
     f->chunks = many ? get32(h + 32) : 1;

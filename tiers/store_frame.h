@@ -1,15 +1,17 @@
 /* store_frame.h - I2: how a value lies in records. Pure functions over bytes; no database, no allocation.
  *
  * RECORD  checksum u64 | magic u32 | version, table, codec, flags u8 | key size u16 | 0 u16 | plain size u32
- * | stored size u32 | [a chunk of many: index u32, chunks u32, part size u32, whole u64] | key | part all
- * little endian. The checksum is XXH3 of everything behind it: first of header and key, whose hash seeds that
- * of the part. CHUNKS  A value whose record would exceed four pages is cut so that each record fills whole
- * pages: LMDB stores n * 4096 - 16 bytes in n pages (16368 B take 16454, 16369 take 20550). At most 16 pages,
- * as LMDB's search for free runs is quadratic in their length. `whole`, the XXH3 of all stored bytes, stands
- * in every chunk and is checked over the assembled value: chunks of two versions cannot mix. KEYS    In LMDB
- * one tree holds all tables: table + 1, key for a value (its chunk 0); 0x80 | (table + 1), key, chunk number
- * u32 big endian for the others. One tree touches fewer pages a commit than eleven, and the gate can refuse
- * nested trees altogether. */
+ *         | stored size u32 | [a chunk of many: index u32, chunks u32, part size u32, whole u64] | key | part
+ *         all little endian. The checksum is XXH3 of everything behind it: first of header and key, whose
+ *         hash seeds that of the part.
+ * CHUNKS  A value is one record up to 16 pages, and cut so that each record fills 16 pages beyond: LMDB
+ *         stores n * 4096 - 16 bytes in n pages (16368 B take 16454, 16369 take 20550), and its search for
+ *         free runs is quadratic in their length. Cut from four pages on, a value of 16 KiB took 3984 bytes
+ *         less and 2.1 times as long to read as from LMDB bare; whole, 1.2 times. `whole`, the XXH3 of all
+ *         stored bytes, stands in every chunk under its checksum: chunks of two versions cannot mix.
+ * KEYS    In LMDB one tree holds all tables: table + 1, key for a value (its chunk 0); 0x80 | (table + 1),
+ *         key, chunk number u32 big endian for the others. One tree touches fewer pages a commit than eleven,
+ *         and the gate can refuse nested trees altogether. */
 #ifndef TIER_STORE_FRAME_H
 #define TIER_STORE_FRAME_H
 #include "tiers/store.h"
@@ -19,7 +21,6 @@ enum {
     TIER__FRAME_CHUNK = 48,
     TIER__HEAD_MAX = TIER__FRAME_CHUNK + TIER__KEY_MAX,
     TIER__DBKEY_MAX = 1 + TIER__KEY_MAX + 4,
-    TIER__RECORD_PLAIN = 4 * 4096 - 16, /* up to here one record */
     TIER__RECORD_MAX = 16 * 4096 - 16
 };
 

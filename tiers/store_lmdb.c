@@ -216,6 +216,18 @@ enum tier__db_rc tier__txn_put(tier__txn *txn, const void *key, size_t key_size,
     return rc_of(rc);
 }
 
+enum tier__db_rc tier__txn_put_new(tier__txn *txn, const void *key, size_t key_size, size_t size,
+                                   unsigned char **to, const void **old, size_t *old_size)
+{
+    MDB_val k = val_of(key, key_size), v = {size, NULL};
+    int rc = mdb_put(txn_of(txn), MAIN_TREE, &k, &v, MDB_RESERVE | MDB_NOOVERWRITE);
+    bool there = rc == MDB_KEYEXIST;
+    *to = there ? NULL : v.mv_data;
+    *old = there ? v.mv_data : NULL;
+    *old_size = there ? v.mv_size : 0;
+    return there ? TIER__DB_OK : rc_of(rc);
+}
+
 enum tier__db_rc tier__txn_del(tier__txn *txn, const void *key, size_t key_size)
 {
     MDB_val k = val_of(key, key_size);

@@ -52,6 +52,9 @@ enum tier__db_rc tier__txn_get(tier__txn *txn, const void *key, size_t key_size,
 /* *to: size bytes to fill before the next call. */
 enum tier__db_rc tier__txn_put(tier__txn *txn, const void *key, size_t key_size, size_t size,
                                unsigned char **to);
+/* The same where the key is not there yet; else *old and *old_size are what is, and *to is NULL. */
+enum tier__db_rc tier__txn_put_new(tier__txn *txn, const void *key, size_t key_size, size_t size,
+                                   unsigned char **to, const void **old, size_t *old_size);
 enum tier__db_rc tier__txn_del(tier__txn *txn, const void *key, size_t key_size);
 
 enum tier__db_rc tier__curs_open(tier__txn *txn, tier__curs **c);

@@ -10,7 +10,9 @@
 enum {
     OPEN_WAIT_MS = 5000,  /* for DIR/lock: another opener may be at its gate, 1 s per GB */
     CLOSE_WAIT_MS = 1000, /* then the store is left open, and the next opener runs the gate */
-    MAP_FIRST = 4 << 20   /* doubled when full; ten doublings make 4 GiB */
+    LOCK_LEAST = 8192,    /* of lock.mdb, for TIER__SLOTS readers; else it is made anew */
+    LOCK_MOST = 1 << 20,
+    MAP_FIRST = 4 << 20 /* doubled when full; ten doublings make 4 GiB */
 };
 
 /* The library's only global (DESIGN 4): a second LMDB environment on the same file in one process would, when
@@ -61,6 +63,7 @@ static void env_free(struct tier__env *e)
     pthread_mutex_destroy(&e->mutex);
     pthread_mutex_destroy(&e->slot_mutex);
     pthread_cond_destroy(&e->cond);
+    tier__process_unmark(&e->process);
     free(e->path);
     free(e);
 }
@@ -70,7 +73,7 @@ static struct tier__env *env_new(const struct tier__place *p)
     struct tier__env *e = calloc(1, sizeof *e);
     if (!e)
         return NULL;
-    e->pid = getpid();
+    tier__process_mark(&e->process);
     e->refs = 1;
     e->dir = e->lock = e->mdb_lock = -1;
     e->top = fcntl(p->top, F_DUPFD_CLOEXEC, 0);
@@ -211,7 +214,10 @@ static int prepare_lock(struct attach *a)
     if (there && (!S_ISREG(st.st_mode) || st.st_nlink != 1))
         return tier__why(a->why, TIER_EKIND, 0, "lock.mdb in %s is no regular file with one link", e->path);
     if (a->place.writable && a->sole && !a->o->read_only) {
-        int rc = tier__place_new_lock(e->dir, a->why); /* whatever it held: nobody uses it */
+        /* LMDB starts the table anew where it is the only one at it, whatever it held. */
+        bool sane = there && st.st_uid == geteuid() && (st.st_mode & 0777) == 0600 &&
+                    st.st_size >= LOCK_LEAST && st.st_size <= LOCK_MOST;
+        int rc = sane ? TIER_OK : tier__place_new_lock(e->dir, a->why);
         if (rc)
             return rc;
         there = true;
@@ -407,7 +413,8 @@ void tier__env_release(struct tier__base *base, struct tier__env **env)
 {
     struct tier__env *e = *env;
     *env = NULL;
-    if (!e || e->pid != getpid()) /* a child's copy: the parent's, never touched nor closed here */
+    if (!e ||
+        !tier__process_same(&e->process)) /* a child's copy: the parent's, never touched nor closed here */
         return;
     struct registry *r = registry_of_process();
     if (!r)

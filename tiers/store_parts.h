@@ -8,7 +8,6 @@
 
 struct tier__store {
     uint32_t magic;
-    pid_t pid;
     struct tier__base *base;
     struct tier__env *env;
     tier__codec *codec;

@@ -33,7 +33,6 @@ struct op {
 
 struct tier__write {
     tier__store *st;
-    pid_t pid;
     struct op *op;
     size_t count, capacity;
     uint32_t *slot; /* heads of chains of ops */
@@ -55,7 +54,6 @@ int tier__write_begin(tier__store *st, tier__write **w)
     if (!(*w = tier__zalloc(st->base, 1, sizeof **w)))
         return TIER_ENOMEM;
     (*w)->st = st;
-    (*w)->pid = getpid();
     tier__buf_init(&(*w)->packed, st->base);
     return TIER_OK;
 }
@@ -64,7 +62,7 @@ static void write_free(tier__write **w)
 {
     struct tier__base *base = (*w)->st->base;
     tier__read_end(&(*w)->r);
-    if ((*w)->locked && (*w)->pid == getpid())
+    if ((*w)->locked && tier__process_same(&(*w)->st->env->process))
         tier__env_write_unlock((*w)->st->env);
     for (size_t i = 0; i < (*w)->count; i++)
         tier__free(base, (*w)->op[i].key);
@@ -178,7 +176,7 @@ static int usable(const tier__write *w, enum tier__table t, size_t key_size)
 {
     if (key_size < 1 || key_size > TIER__KEY_MAX || (unsigned)t >= TIER__TABLE_COUNT)
         return TIER_EINVAL;
-    return w->pid == getpid() ? TIER_OK : TIER_EBUSY;
+    return tier__process_same(&w->st->env->process) ? TIER_OK : TIER_EBUSY;
 }
 
 int tier__write_put(tier__write *w, enum tier__table t, const void *key, size_t key_size, const void *data,
@@ -310,25 +308,31 @@ static enum tier__db_rc apply_put(tier__txn *txn, const struct op *op)
     tier__frame_plan(&f);
     if (f.chunks > 1)
         f.whole = tier__frame_whole(stored, op->stored);
+    f.part = tier__frame_part(&f, op->stored);
     const void *old;
-    size_t old_size, n = tier__frame_key(dbkey, t, op->key, op->key_size, 0);
+    unsigned char *to;
+    size_t old_size, done = 0, n = tier__frame_key(dbkey, t, op->key, op->key_size, 0);
     struct tier__frame was;
-    enum tier__db_rc rc = tier__txn_get(txn, dbkey, n, &old, &old_size);
-    if (rc && rc != TIER__DB_ABSENT)
+    /* A new key needs no look at what was there: one way down the tree instead of two. */
+    enum tier__db_rc rc = tier__txn_put_new(txn, dbkey, n, f.head + f.part, &to, &old, &old_size);
+    if (rc)
         return rc;
-    bool chunks =
-        rc == TIER__DB_OK &&
-        (tier__frame_read(old, old_size, t, op->key, op->key_size, 0, &was, head) || was.chunks > f.chunks);
-    rc = chunks ? drop_chunks(txn, t, op->key, op->key_size, f.chunks) : TIER__DB_OK;
-    size_t done = 0;
-    for (f.index = 0; !rc && f.index < f.chunks; f.index++) {
-        unsigned char *to = NULL;
+    if (!to) {
+        bool chunks =
+            tier__frame_read(old, old_size, t, op->key, op->key_size, 0, &was, head) || was.chunks > f.chunks;
+        if (chunks)
+            rc = drop_chunks(txn, t, op->key, op->key_size, f.chunks);
+        if (!rc)
+            rc = tier__txn_put(txn, dbkey, n, f.head + f.part, &to);
+    }
+    while (!rc) {
+        tier__frame_write(to, &f, op->key, stored + done);
+        done += f.part;
+        if (++f.index == f.chunks)
+            break;
         f.part = tier__frame_part(&f, op->stored - done);
         n = tier__frame_key(dbkey, t, op->key, op->key_size, f.index);
         rc = tier__txn_put(txn, dbkey, n, f.head + f.part, &to);
-        if (!rc)
-            tier__frame_write(to, &f, op->key, stored + done);
-        done += f.part;
     }
     return rc;
 }
@@ -457,7 +461,7 @@ int tier__write_commit(tier__write **wp)
 {
     tier__write *w = *wp;
     tier__store *st = w->st;
-    int rc = w->pid == getpid() ? w->failed : TIER_EBUSY;
+    int rc = tier__process_same(&w->st->env->process) ? w->failed : TIER_EBUSY;
     if (!rc && w->count) {
         rc = lock(w);
         tier__read_end(&w->r); /* our own snapshot would keep the pages and the map as they are */

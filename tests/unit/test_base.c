@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 #include "tiers/base/base.h"
@@ -278,6 +279,27 @@ static void the_observing_clock_is_never_ahead_of_file_stamps(void **state)
     assert_true(tier__now_ms() >= coarse / 1000000);
 }
 
+static void a_forked_child_is_another_process(void **state)
+{
+    (void)state;
+    struct tier__process p;
+    tier__process_mark(&p);
+    assert_true(tier__process_same(&p));
+    pid_t child = fork();
+    if (child == 0) {
+        bool same = tier__process_same(&p);
+        struct tier__process own;
+        tier__process_mark(&own);
+        _exit(same || !tier__process_same(&own));
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_true(tier__process_same(&p));
+    tier__process_unmark(&p);
+    assert_true(tier__process_same(&p)); /* by its number */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -291,6 +313,7 @@ int main(void)
         cmocka_unit_test(every_error_has_a_name_and_a_sentence),
         cmocka_unit_test(errnos_mean_what_the_contract_says),
         cmocka_unit_test(the_observing_clock_is_never_ahead_of_file_stamps),
+        cmocka_unit_test(a_forked_child_is_another_process),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

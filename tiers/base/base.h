@@ -123,6 +123,20 @@ int64_t tier__monotonic_ms(void);  /* for deadlines */
 uint64_t tier__monotonic_us(void); /* for costs */
 int64_t tier__coarse_ms(void);     /* monotonic, up to 10 ms old; 6 ns instead of 22 */
 
+/* Whether this is still the process that marked it, and no child of a fork. The page comes up cleared in a
+ * child (MADV_WIPEONFORK): a load, where getpid is a system call of 60 ns. */
+struct tier__process {
+    long pid;
+    const volatile unsigned char *page; /* NULL: the kernel has no such pages, or none to give */
+};
+void tier__process_mark(struct tier__process *p);
+void tier__process_unmark(struct tier__process *p); /* in the process that marked it alone */
+bool tier__process_same_pid(const struct tier__process *p);
+static inline bool tier__process_same(const struct tier__process *p)
+{
+    return p->page ? *p->page != 0 : tier__process_same_pid(p);
+}
+
 /* TIER_E... for an errno of a file operation: ENOENT and ENOTDIR are TIER_EABSENT, EACCES and EPERM
  * TIER_EACCESS, EISDIR, ENXIO TIER_EKIND, ELOOP and ENAMETOOLONG TIER_EABSENT (nothing is there that could be
  * read), ENOMEM TIER_ENOMEM, else TIER_EIO. */

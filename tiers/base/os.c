@@ -1,6 +1,8 @@
 /* os.c - clocks, and what an errno means to a caller. */
 #include <errno.h>
+#include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 #include "tiers/base/base.h"
 
 static int64_t nanoseconds(clockid_t clock)
@@ -35,6 +37,35 @@ int64_t tier__coarse_ms(void)
 uint64_t tier__monotonic_us(void)
 {
     return (uint64_t)nanoseconds(CLOCK_MONOTONIC) / 1000;
+}
+
+enum { MARK_SIZE = 1 }; /* the kernel rounds up to a page */
+
+void tier__process_mark(struct tier__process *p)
+{
+    p->pid = getpid();
+    p->page = NULL;
+    unsigned char *page = mmap(NULL, MARK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED)
+        return;
+    if (madvise(page, MARK_SIZE, MADV_WIPEONFORK) != 0) {
+        munmap(page, MARK_SIZE);
+        return;
+    }
+    *page = 1;
+    p->page = page;
+}
+
+void tier__process_unmark(struct tier__process *p)
+{
+    if (p->page)
+        munmap((void *)(uintptr_t)p->page, MARK_SIZE);
+    p->page = NULL;
+}
+
+bool tier__process_same_pid(const struct tier__process *p)
+{
+    return p->pid == getpid();
 }
 
 int tier__errno_rc(int error)
