@@ -1,6 +1,6 @@
 /* build.c - running a build: its reads are written down in a frame, and what it came to becomes a variant
  * under the content key of exactly those reads (I4, I8). */
-#include "coherence/manager.h"
+#include "coherence/audit.h"
 
 /* H(identity, ordered H(kind, name, observed value)); no path of this machine is in it (I1). */
 static void content_key(tier_cache *c, const tier__node *n, const tier__frame *f, tier_digest *key)
@@ -284,6 +284,8 @@ static int call_build(tier_session *s, tier__node *n, struct tier__built *b)
         rc = tier__fail(s, TIER_ENOMEM, "no memory for the result of type %s", n->type->name);
     tier__out_fini(&out);
     tier__entry_unref(content);
+    if (s->frame->audit)
+        return rc;
     atomic_fetch_add_explicit(&((tier_type *)n->type)->built, 1, memory_order_relaxed);
     tier__count(&c->base, def->tier == TIER_TREE ? TIER__TREE_BUILT : TIER__DELTA_BUILT, 1);
     return rc;
@@ -313,7 +315,8 @@ static int finish(tier_session *s, tier__node *n, tier__frame *f, int rc, const 
     return value_hash(c, n, b);
 }
 
-int tier__build(tier_session *s, tier__node *n, const struct tier__cause *cause, struct tier__built *b)
+static int build(tier_session *s, tier__node *n, const struct tier__cause *cause, bool audit,
+                 struct tier__built *b)
 {
     tier_cache *c = s->cache;
     memset(b, 0, sizeof *b);
@@ -322,7 +325,7 @@ int tier__build(tier_session *s, tier__node *n, const struct tier__cause *cause,
         return tier__fail(s, TIER_ECYCLE,
                           "%d builds within one another: type %s asks for itself without end?",
                           TIER__NEST_MAX, n->type->name);
-    tier__frame f = {.below = s->frame, .node = n};
+    tier__frame f = {.below = s->frame, .node = n, .audit = audit};
     f.path_free = (n->type->def.flags & TIER_PATH_FREE) && !n->path;
     tier__buf_init(&f.tags, &c->base);
     s->frame = &f;
@@ -347,6 +350,17 @@ int tier__build(tier_session *s, tier__node *n, const struct tier__cause *cause,
     if (rc)
         tier__built_fini(c, b);
     return rc;
+}
+
+int tier__build(tier_session *s, tier__node *n, const struct tier__cause *cause, struct tier__built *b)
+{
+    return build(s, n, cause, false, b);
+}
+
+int tier__audit_build(tier_session *s, tier__node *n, struct tier__built *b)
+{
+    static const struct tier__cause audited = {.text = (char *)"an audit found another answer"};
+    return build(s, n, &audited, true, b);
 }
 
 void tier__built_fini(tier_cache *c, struct tier__built *b)

@@ -45,6 +45,7 @@ void tier__pending_add(tier_cache *c, tier__node *n, struct tier__built *b)
         return; /* it stays in memory: no error of the cache is an error of the caller */
     p->node = n;
     p->variant = tier__variant_ref(b->variant);
+    p->drop = b->instead ? b->instead->key : b->variant->key;
     tier__buf_init(&p->saved, &c->base);
     if (!b->variant->small) {
         p->saved = b->saved;
@@ -352,7 +353,8 @@ static int put_result(struct tier__group *g, const struct tier__pending *p)
         struct tier__reader r = tier__reader_of(old.data, old.size);
         if (tier__get_node(&r, &q))
             for (uint8_t left = tier__read_u8(&r); left && tier__get_variant(&r, &d); left--)
-                if (count < TIER__VARIANT_MAX - 1 && !tier__digest_equal(&d.key, &v->key))
+                if (count < TIER__VARIANT_MAX - 1 && !tier__digest_equal(&d.key, &v->key) &&
+                    !tier__digest_equal(&d.key, &p->drop))
                     kept[count++] = d;
     }
     tier__put_node(&b, c, p->node);

@@ -396,6 +396,21 @@ void tier__node_add(tier_cache *c, tier__node *n, struct tier__variant *v)
     tier__variant_unref(c, gone);
 }
 
+void tier__node_drop(tier_cache *c, tier__node *n, const struct tier__variant *v)
+{
+    struct tier__variant *gone = NULL;
+    pthread_mutex_lock(&c->graph);
+    for (uint32_t i = 0; i < n->variant_count && !gone; i++)
+        if (tier__digest_equal(&n->variant[i]->key, &v->key)) {
+            gone = n->variant[i];
+            memmove(n->variant + i, n->variant + i + 1, (--n->variant_count - i) * sizeof *n->variant);
+        }
+    n->changes++;
+    c->graph_version++;
+    pthread_mutex_unlock(&c->graph);
+    tier__variant_unref(c, gone);
+}
+
 void tier__graph_fini(tier_cache *c)
 {
     for (size_t i = 0; i < c->nodes.bucket_count; i++)

@@ -168,6 +168,7 @@ struct tier_type {
     atomic_uint lent;
     atomic_uint_fast64_t built, hit, loaded; /* hit: and what live sessions recall */
     struct tier_type *next;
+    atomic_bool audit_told; /* a difference was logged */
     bool undefined;
 };
 
@@ -232,6 +233,7 @@ typedef struct tier__frame { /* a running build, or what a fork inside one has r
     uint32_t seen_capacity;
     int sticky;
     bool once, out_of_memory, path_free;
+    bool audit; /* to compare: no previous objects */
     char *once_why, *fail_text;
     int handed; /* the last remembered failure that something below gave, and its text */
     char *handed_text;
@@ -302,6 +304,7 @@ struct tier__pending {                 /* a result that waits for its commit */
     struct tier__variant *variant;
     tier__entry *blob;      /* referenced; NULL: none */
     struct tier__buf saved; /* instead of blob's data: what save wrote */
+    tier_digest drop;       /* content key of a variant that goes; the result's own: none */
 };
 
 struct tier_cache {
@@ -349,6 +352,7 @@ struct tier_cache {
     bool (*pattern_match)(void *pattern, const char *text, size_t size);
     tier_session *sessions;
     uint64_t next_session;
+    uint64_t audit_run; /* which hits verify.sample chooses */
     struct tier__scope detached_scope;
     uint64_t detached;
 
@@ -409,6 +413,7 @@ void tier__node_label(const tier__node *n, struct tier__buf *out); /* "outline(a
 struct tier__variant *tier__variant_ref(struct tier__variant *v);
 void tier__variant_unref(tier_cache *c, struct tier__variant *v);
 void tier__node_add(tier_cache *c, tier__node *n, struct tier__variant *v); /* newest; takes a reference */
+void tier__node_drop(tier_cache *c, tier__node *n, const struct tier__variant *v); /* of this content key */
 void tier__graph_fini(tier_cache *c);
 void tier__failure_digest(int rc, const char *text, tier_digest *out); /* the observed value of a failure */
 
@@ -487,6 +492,7 @@ struct tier__built {
     tier__entry *entry;            /* referenced; NULL for a failure */
     struct tier__buf saved;        /* the blob, where it is not just the entry's bytes */
     bool once;
+    const struct tier__variant *instead; /* of this one, which goes; NULL: none. Borrowed */
 };
 /* Runs the build in a frame of its own. 0: a result or a remembered failure; else nothing that is to be kept.
  */

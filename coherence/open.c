@@ -245,6 +245,7 @@ int tier_open(const tier_options *o, tier_cache **out)
     c->magic = TIER__CACHE_MAGIC;
     c->flags = o->flags;
     c->pid = getpid();
+    c->audit_run = (uint64_t)tier__now_ns();
     locks_init(c);
     graph_init(c);
     c->app = tier__strdup(&c->base, o->app);

@@ -29,7 +29,8 @@ int tier_previous(tier_session *s, const tier_query *q, tier_value *old, tier_di
     if (!q || !q->type || q->type->magic != TIER__TYPE_MAGIC || q->type->cache != s->cache || !q->path)
         return tier__say(s, TIER_EINVAL, "tier_previous takes a query with a type of this cache and a path");
     tier_cache *c = s->cache;
-    if (c->flags & (TIER_NO_MEMORY | TIER_AUDIT)) /* an audit builds from scratch (I3) */
+    if (c->flags & (TIER_NO_MEMORY | TIER_AUDIT) ||
+        (s->frame && s->frame->audit)) /* an audit builds from scratch (I3) */
         return tier__say(s, TIER_EABSENT, "no previous object is kept here");
     struct tier__path *p = tier__path_of(c, q->path, &rc);
     tier__node *n = p ? tier__node_of(c, q->type, p, q->args, q->args_size) : NULL;

@@ -8,7 +8,7 @@
  *
  * The walk keeps its own stack, so that a chain of recorded results of any length needs no C stack. Builds
  * nest. */
-#include "coherence/manager.h"
+#include "coherence/audit.h"
 
 struct step { /* one request on its way up to date */
     struct step *below;
@@ -198,6 +198,14 @@ static int compare(struct walk *w, struct step *t, struct tier__edge e, uint32_t
     return *rc ? STOP : DESCEND;
 }
 
+static void content_at_hand(tier_session *s, const tier__node *n)
+{
+    tier_digest digest;
+    tier__entry *bytes = NULL;
+    if (tier__view_content(s, n->path, &digest, &bytes) == 0)
+        tier__entry_unref(bytes); /* in memory now, as far as the budget goes */
+}
+
 /* Goes on with the variant at hand. */
 static int walk_variant(struct walk *w, struct step *t, int *rc)
 {
@@ -213,6 +221,8 @@ static int walk_variant(struct walk *w, struct step *t, int *rc)
             note_text(c, t, "invalidated");
             return DIFFERENT;
         }
+        if ((c->flags & TIER_AUDIT) && tier__forwards(t->node)) /* the content's request is audited: */
+            content_at_hand(s, t->node);
         tier__closure_edges(s, t->node, v);
         if (!tier__variant_edges(c, v)) {
             note_text(c, t, "its record names dependencies that are gone");
@@ -315,24 +325,29 @@ static int build_step(struct walk *w, struct step *t)
     return rc;
 }
 
-/* TIER_AUDIT: the answer is made again and compared; what came out is bound, whatever was remembered. */
+/* What was verified is made again and compared. 1: it stands; 0: what came out instead is bound. A build
+ * that comes to no end leaves nothing to compare; where this was only a sample, it changes nothing at all. */
 static int audit_step(struct walk *w, struct step *t, const struct tier__variant *v)
 {
     tier_session *s = w->s;
     tier_cache *c = s->cache;
     struct tier__built b;
-    if (tier__forwards(t->node) || (w->flags & TIER__NO_BUILD))
+    if ((w->flags & TIER__NO_BUILD) || !tier__audit_due(s, t->node, v))
         return 1;
-    int rc = tier__build(s, t->node, NULL, &b);
-    if (rc)
+    int rc = tier__audit_build(s, t->node, &b);
+    if (rc && (c->flags & TIER_AUDIT) && tier__sticky(rc))
         return rc;
-    tier__count(&c->base, TIER__AUDIT_CHECKED, 1);
-    if (!tier__digest_equal(&v->hash, &b.variant->hash)) {
-        tier__count(&c->base, TIER__AUDIT_DIFFERENT, 1);
-        undeclared_alarm(s, t->node, "audited");
-        tier__memory_remove(c->memory, (int)t->node->type->def.tier, &v->key);
+    if (rc) { /* nothing came of it that could be compared */
+        tier__buf_clear(&s->detail);
+        return 1;
     }
-    rc = publish(s, t->node, &b);
+    rc = 1;
+    if (!tier__audit_same(s, t->node, v, &b)) {
+        tier__memory_remove(c->memory, (int)t->node->type->def.tier, &v->key);
+        tier__node_drop(c, t->node, v);
+        b.instead = v;
+        rc = publish(s, t->node, &b);
+    }
     tier__built_fini(c, &b);
     return rc;
 }
@@ -343,11 +358,9 @@ static int walk_matched(struct walk *w, struct step *t)
     tier_session *s = w->s;
     tier_cache *c = s->cache;
     struct tier__variant *v = t->variant[t->at];
-    if (c->flags & TIER_AUDIT) {
-        int rc = audit_step(w, t, v);
-        if (rc <= 0)
-            return rc;
-    }
+    int rc = audit_step(w, t, v);
+    if (rc <= 0)
+        return rc;
     if (t->at)
         tier__node_add(c, t->node, v); /* A -> B -> A: A is the newest again */
     return tier__bind(s, t->node, v, NULL, TIER_VERIFIED);
@@ -439,6 +452,23 @@ static int value_of(tier_session *s, tier__node *n, struct tier__variant *v, int
     return rc;
 }
 
+/* Is the answer to be made again, should it hold? Then it is walked to. */
+static bool sampled(tier_session *s, tier__node *n)
+{
+    tier_cache *c = s->cache;
+    if (c->flags & TIER_AUDIT)
+        return true;
+    if (!tier__profile_int(c->profile, TIER__KEY_VERIFY_SAMPLE))
+        return false;
+    tier__node_load(c, n);
+    pthread_mutex_lock(&c->graph);
+    struct tier__variant *v = n->variant_count ? tier__variant_ref(n->variant[0]) : NULL;
+    pthread_mutex_unlock(&c->graph);
+    bool due = v && tier__audit_due(s, n, v);
+    tier__variant_unref(c, v);
+    return due;
+}
+
 int tier__resolve(tier_session *s, tier__node *n, int flags, struct tier__variant **v, tier__entry **e,
                   uint32_t *from)
 {
@@ -451,7 +481,7 @@ int tier__resolve(tier_session *s, tier__node *n, int flags, struct tier__varian
         if (entered < 0)
             return entered;
         struct walk w = {.s = s, .flags = flags};
-        if (entered != TIER__BOUND && !s->frame && !(c->flags & (TIER_NO_MEMORY | TIER_AUDIT)) &&
+        if (entered != TIER__BOUND && !s->frame && !(c->flags & TIER_NO_MEMORY) && !sampled(s, n) &&
             tier__closure_try(s, n)) {
             if (entered == TIER__ENTERED)
                 tier__leave(s, n);

@@ -105,6 +105,7 @@ static tier_session *session_new(tier_cache *c, tier__view *v, tier_session *par
         }
         s->fork_frame = parent->frame;
         s->frame->path_free = parent->frame->path_free;
+        s->frame->audit = parent->frame->audit;
         s->frame->node = parent->frame->node;
         tier__buf_init(&s->frame->tags, &c->base);
     }

@@ -35,6 +35,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/tierkit-test.XXXXXX")
 trap 'chmod -R u+rwx "$work" 2>/dev/null; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 unset CI TIERKIT_DIR TIERKIT_PROFILE MAKEFLAGS MAKELEVEL MFLAGS
+export TIERKIT_VERIFY_SAMPLE=0 # tests count what is read
 export TMPDIR="$work/tmp" HOME="$work/home" XDG_CACHE_HOME="$work/home/cache"
 mkdir -p "$TMPDIR" "$HOME"
 start=$(date +%s)

@@ -43,7 +43,7 @@ static bool is_idle(const char *name)
     static const char *const idle[] = {"pressure.trim",      "pressure.hard", "keep.results",
                                        "keep.runs",          "keep.variants", "retention.hours",
                                        "store.backup_hours", "warm.predict",  "warm.start",
-                                       "warm.changed_only",  "verify.sample", "lease_ms"};
+                                       "warm.changed_only",  "lease_ms"};
     for (size_t i = 0; i < sizeof idle / sizeof *idle; i++)
         if (strcmp(name, idle[i]) == 0)
             return true;
