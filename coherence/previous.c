@@ -26,6 +26,7 @@ int tier_previous(tier_session *s, const tier_query *q, tier_value *old, tier_di
     if (!s || s->magic != TIER__SESSION_MAGIC || !old || !content)
         return TIER_EINVAL;
     memset(old, 0, sizeof *old);
+    tier__buf_clear(&s->detail);
     if (!q || !q->type || q->type->magic != TIER__TYPE_MAGIC || q->type->cache != s->cache || !q->path)
         return tier__say(s, TIER_EINVAL, "tier_previous takes a query with a type of this cache and a path");
     tier_cache *c = s->cache;
@@ -99,6 +100,7 @@ int tier_edits(tier_session *s, const char *path, const tier_digest *from, const
     tier_cache *c = s->cache;
     *edits = NULL;
     *n = 0;
+    tier__buf_clear(&s->detail);
     struct tier__path *p = tier__path_of(c, path, &rc);
     tier__entry *now = NULL;
     tier_digest digest;

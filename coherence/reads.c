@@ -10,6 +10,7 @@ static int may_read(tier_session *s, const char *what)
     int rc = tier__session_check(s);
     if (rc)
         return rc;
+    tier__buf_clear(&s->detail);
     if (s->frame && s->frame->path_free) {
         s->frame->sticky = s->frame->sticky ? s->frame->sticky : TIER_EINVAL;
         return tier__fail(s, TIER_EINVAL,
@@ -155,6 +156,8 @@ static int read_named(tier_session *s, int kind, const char *what, const char *n
         return TIER_EINVAL;
     memset(v, 0, sizeof *v);
     int rc = tier__session_check(s);
+    if (!rc)
+        tier__buf_clear(&s->detail);
     if (!rc && (!name || !*name))
         rc = tier__fail(s, TIER_EINVAL, "%s: the name is empty", what);
     if (!rc)

@@ -147,6 +147,7 @@ int tier_fork(tier_session *parent, tier_session **child)
     if (!parent || parent->magic != TIER__SESSION_MAGIC || !child)
         return TIER_EINVAL;
     *child = NULL;
+    tier__buf_clear(&parent->detail);
     tier_session *s = session_new(parent->cache, parent->view, parent);
     if (!s)
         return TIER_ENOMEM;

@@ -221,8 +221,10 @@ int tier_fork(tier_session *parent, tier_session **child);
 int tier_end(tier_session **s);
 uint64_t tier_session_id(const tier_session *s); /* never reused: safe to cancel at any time */
 void tier_cancel(tier_cache *c, uint64_t id);    /* any thread; calls of it and its forks: TIER_ECANCELED */
-int tier_cancelled(const tier_session *s);      /* 0, or the error that calls give now; poll in long builds */
-const char *tier_detail(const tier_session *s); /* last error of s; until the next call on s; never NULL */
+int tier_cancelled(const tier_session *s); /* 0, or the error that calls give now; poll in long builds */
+/* The last error of s, "" after a call that read or asked and did not fail; until the next call on s; never
+ * NULL. */
+const char *tier_detail(const tier_session *s);
 
 /* ---- reading: to read is to depend; failures (absent, no access, wrong kind) are remembered too */
 /* The content of a regular file of at most 256 MiB (a larger one is TIER_EKIND). TIER_EABSENT, TIER_EACCESS,

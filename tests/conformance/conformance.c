@@ -86,6 +86,7 @@ static const struct CMUnitTest tests[] = {
     TEST(equal_fingerprints_cut_off),
 #endif
     TEST(sessions_are_told_apart),
+    TEST(details_end_with_the_next_call),
     TEST(forks_share_the_view),
     TEST(two_sessions_are_two_views),
     TEST(cancelling_reaches_the_forks),

@@ -30,6 +30,39 @@ static void sessions_are_told_apart(void **state)
     assert_null(t);
 }
 
+static void details_end_with_the_next_call(void **state)
+{
+    struct world *w = *state;
+    struct context *x = simple(w, "copy", TIER_TREE, build_copy);
+    tier_session *child = NULL;
+    tier_value v;
+    char kind;
+
+    put(w, "a.c", "x");
+    for (int call = 0; call < 6; call++) {
+        file_fails(w->s, "none", TIER_EABSENT);
+        assert_string_not_equal(tier_detail(w->s), "");
+        if (call == 0)
+            assert_int_equal(tier_file(w->s, "a.c", &v), 0);
+        else if (call == 1)
+            assert_int_equal(tier_stat(w->s, "a.c", &kind), 0);
+        else if (call == 2)
+            assert_int_equal(tier_list(w->s, ".", "*", &v), 0);
+        else if (call == 3)
+            assert_int_equal(tier_config(w->s, "mode", &v), 0);
+        else if (call == 4)
+            get_is(w->s, x, "a.c", "x");
+        else
+            assert_int_equal(tier_fork(w->s, &child), 0);
+        assert_string_equal(tier_detail(w->s), "");
+    }
+    end(&child);
+    get_fails(w->s, x, "none", TIER_EABSENT);
+    assert_string_not_equal(tier_detail(w->s), "");
+    get_is(w->s, x, "a.c", "x"); /* known by now */
+    assert_string_equal(tier_detail(w->s), "");
+}
+
 static void forks_share_the_view(void **state)
 {
     struct world *w = *state;

@@ -230,6 +230,8 @@ int o_enter(tier_session *s, int reads)
     pthread_mutex_unlock(&s->view->lock);
     if (reads && f && (f->request->type->def.flags & TIER_PATH_FREE))
         return o_error(s, TIER_EINVAL, "%s: a path-free build reads no files", f->request->type->def.name);
+    free(s->detail);
+    s->detail = o_copy("", 0);
     return 0;
 }
 

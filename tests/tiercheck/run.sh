@@ -256,6 +256,8 @@ d="-d $work/cache"
     out '^memory.file  *75 MiB  *default'
     out '^lease_ms\*'
     out '^\* nothing reads'
+    TIERKIT_MEMROY_FILE=11MiB run 8 $d profile show
+    err 'unknown variable TIERKIT_MEMROY_FILE'
     TIERKIT_MEMORY_FILE=11MiB run 0 $d profile show
     out '^memory.file  *11 MiB  *environment'
     printf 'memory.tree = 12MiB\n' >tierkit.ini

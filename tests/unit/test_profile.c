@@ -264,6 +264,32 @@ static void test_trouble(void **state)
     assert_int_equal(resolve(w, (struct setup){.strict = true}, &p, error), TIER_EINVAL);
 }
 
+/* Names in the real environment: what is misspelt is told, what is set to nothing counts as unset. */
+static void test_unknown_variables(void **state)
+{
+    struct world *w = *state;
+    struct tier__profile *p;
+    char error[512];
+    struct tier__profile_request r = {.dir = "", .name = "dev"};
+    setenv("TIERKIT_MEMROY_FILE", "1", 1);
+    setenv("TIERKIT_MEMORY_TREE", "7MiB", 1);
+    setenv("TIERKIT_MEMORY", "", 1);
+    w->log[0] = 0;
+    assert_int_equal(tier__profile_resolve(&w->base, &r, &p, error, sizeof error), 0);
+    assert_non_null(strstr(w->log, "environment: unknown variable TIERKIT_MEMROY_FILE; ignored"));
+    assert_null(strstr(w->log, "TIERKIT_MEMORY"));
+    assert_int_equal(tier__profile_int(p, TIER__KEY_MEMORY_TREE), 7 << 20);
+    tier__profile_free(&p);
+    r.strict = true;
+    assert_int_equal(tier__profile_resolve(&w->base, &r, &p, error, sizeof error), TIER_EINVAL);
+    assert_string_equal(error, "environment: unknown variable TIERKIT_MEMROY_FILE");
+    unsetenv("TIERKIT_MEMROY_FILE");
+    assert_int_equal(tier__profile_resolve(&w->base, &r, &p, error, sizeof error), 0);
+    tier__profile_free(&p);
+    unsetenv("TIERKIT_MEMORY_TREE");
+    unsetenv("TIERKIT_MEMORY");
+}
+
 static void expect_dir(struct world *w, struct setup s, const char *dir, bool given)
 {
     struct tier__profile *p;
@@ -368,8 +394,11 @@ static void test_listing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_table),   TEST(test_values),    TEST(test_precedence), TEST(test_choice_of_profile),
-        TEST(test_trouble), TEST(test_directory), TEST(test_ini),        TEST(test_listing),
+        TEST(test_table),      TEST(test_values),
+        TEST(test_precedence), TEST(test_choice_of_profile),
+        TEST(test_trouble),    TEST(test_unknown_variables),
+        TEST(test_directory),  TEST(test_ini),
+        TEST(test_listing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -268,16 +268,41 @@ static void read_files(struct resolve *c)
 }
 
 /* ---- the environment and arguments ---- */
+enum { VARIABLE_SIZE = 64 };
+static const char *variable_of(enum tier__key key, char variable[VARIABLE_SIZE])
+{
+    const char *name = tier__key_info(key)->name;
+    size_t n = strlen(strcpy(variable, "TIERKIT_"));
+    for (; *name && n + 1 < VARIABLE_SIZE; name++, n++)
+        variable[n] = *name == '.' ? '_' : (char)toupper((unsigned char)*name);
+    variable[n] = 0;
+    return variable;
+}
+
+/* A misspelt name would pass in silence. */
+static void unknown_variables(struct resolve *c)
+{
+    static const char *const others[] = {"TIERKIT_DIR", "TIERKIT_PROFILE", "TIERKIT_TRACE"};
+    char variable[VARIABLE_SIZE];
+    for (char **at = c->r->env ? NULL : environ; at && *at; at++) {
+        size_t n = strcspn(*at, "=");
+        bool known = strncmp(*at, "TIERKIT_", 8) != 0 || !(*at)[n] || !(*at)[n + 1];
+        for (size_t i = 0; i < sizeof others / sizeof *others && !known; i++)
+            known = strlen(others[i]) == n && memcmp(*at, others[i], n) == 0;
+        for (int k = 0; k < TIER__KEY_COUNT && !known; k++)
+            known = strlen(variable_of(k, variable)) == n && memcmp(*at, variable, n) == 0;
+        if (!known)
+            trouble(c, &(struct tier__origin){.kind = TIER__FROM_ENVIRONMENT}, "unknown variable %.*s",
+                    (int)n, *at);
+    }
+}
+
 static void read_environment(struct resolve *c)
 {
+    unknown_variables(c);
     for (int k = 0; k < TIER__KEY_COUNT; k++) {
-        const char *name = tier__key_info(k)->name;
-        char variable[64] = "TIERKIT_";
-        size_t n = strlen(variable);
-        for (; *name && n + 1 < sizeof variable; name++, n++)
-            variable[n] = *name == '.' ? '_' : (char)toupper((unsigned char)*name);
-        variable[n] = 0;
-        const char *value = env(c, variable);
+        char variable[VARIABLE_SIZE];
+        const char *value = env(c, variable_of(k, variable));
         if (value)
             set_key(c, tier__key_info(k)->name, value,
                     &(struct tier__origin){.kind = TIER__FROM_ENVIRONMENT});

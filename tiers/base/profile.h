@@ -4,13 +4,12 @@
  *
  * WHERE A VALUE COMES FROM, the later wins: the profile's default; tierkit.ini of the cache directory; of
  * $XDG_CONFIG_HOME/tierkit (else ~/.config/tierkit); of the first root; the environment
- * (TIERKIT_MEMORY_FILE for memory.file); an argument. The root's tierkit.ini comes with a source tree, so it
- * may set neither `dir` nor any store.* key.
- * The profile itself: argument, $TIERKIT_PROFILE, `profile` in the last tierkit.ini that has it, `ci` where
- * $CI is set and not empty, else `dev`.
- * UNITS: sizes are bytes (75MiB, 1G, 4096), durations milliseconds (12h, 30s, 500ms, 250), hours whole hours
- * (12, 12h, 2d), ratios doubles from 0 to 1, rates N of "one in N" (1000, 1/1000; 0: never).
- * THREADS: a resolved profile is immutable. */
+ * (TIERKIT_MEMORY_FILE for memory.file; a TIERKIT_ name that nothing reads is trouble); an argument. The
+ * root's tierkit.ini comes with a source tree, so it may set neither `dir` nor any store.* key. The profile
+ * itself: argument, $TIERKIT_PROFILE, `profile` in the last tierkit.ini that has it, `ci` where $CI is set
+ * and not empty, else `dev`. UNITS: sizes are bytes (75MiB, 1G, 4096), durations milliseconds (12h, 30s,
+ * 500ms, 250), hours whole hours (12, 12h, 2d), ratios doubles from 0 to 1, rates N of "one in N" (1000,
+ * 1/1000; 0: never). THREADS: a resolved profile is immutable. */
 #ifndef TIER_BASE_PROFILE_H
 #define TIER_BASE_PROFILE_H
 #include "tiers/base/base.h"
