@@ -1,5 +1,5 @@
 /* explain.c - why a result is what it is: for a person, for a program, for a picture. */
-#include "coherence/manager.h"
+#include "coherence/reverse.h"
 
 enum format { TEXT, JSON, DOT };
 
@@ -194,7 +194,8 @@ static struct tier__variant *variant_for(tier_session *s, tier__node *n, const c
     struct tier__variant *v = tier__bound(s, n);
     tier__node_load(c, n);
     pthread_mutex_lock(&c->graph);
-    *state = v ? "CLEAN" : state_name[n->state == TIER__CLEAN ? TIER__MAYBE : n->state];
+    enum tier__state known = tier__mark_state(*(uint64_t *)tier__chunks_at(&s->cache->marks, n->dep));
+    *state = v ? "CLEAN" : state_name[known == TIER__CLEAN ? TIER__MAYBE : known];
     if (!v && n->variant_count)
         v = n->variant[0];
     if (v)

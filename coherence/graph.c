@@ -1,7 +1,7 @@
 /* graph.c - what is known: requests, dependency names with the values they were observed to have, variants.
  * All interned; forward edges only (I7), reverse ones are derived in mark.c. Everything here under the graph
  * lock. */
-#include "coherence/manager.h"
+#include "coherence/reverse.h"
 #include <stdlib.h>
 #include "tiers/checksum.h"
 
@@ -167,22 +167,45 @@ static void **dep_chain(void *d)
     return (void **)&((struct tier__dep *)d)->chain;
 }
 
+struct dep_words {
+    uint64_t kind_fields, path, name;
+};
+
+static struct dep_words dep_words(int kind, const struct tier__path *path, uint32_t fields, const void *name,
+                                  size_t name_size)
+{
+    return (struct dep_words){(uint64_t)kind << 32 | fields, path ? path->id + UINT64_C(1) : 0,
+                              name_size ? tier__checksum(name, name_size, 3) : 0};
+}
+
+static struct tier__dep *dep_find(tier_cache *c, uint64_t hash, int kind, const struct tier__path *path,
+                                  uint32_t fields, const void *name, size_t name_size)
+{
+    struct tier__dep *d = c->deps.bucket_count ? c->deps.bucket[hash & (c->deps.bucket_count - 1)] : NULL;
+    while (d && !(d->hash == hash && d->kind == kind && d->path == path && d->fields == fields &&
+                  d->name_size == name_size && (!name_size || memcmp(d->name, name, name_size) == 0)))
+        d = d->chain;
+    return d;
+}
+
+struct tier__dep *tier__dep_known(tier_cache *c, int kind, const void *name, size_t name_size)
+{
+    struct dep_words k = dep_words(kind, NULL, 0, name, name_size);
+    return dep_find(c, tier__checksum(&k, sizeof k, 4), kind, NULL, 0, name, name_size);
+}
+
 static struct tier__dep *dep_of_locked(tier_cache *c, int kind, struct tier__path *path, uint32_t fields,
                                        const void *name, size_t name_size)
 {
-    struct {
-        uint64_t kind_fields, path, name;
-    } k = {(uint64_t)kind << 32 | fields, path ? path->id + UINT64_C(1) : 0, 0};
-    k.name = name_size ? tier__checksum(name, name_size, 3) : 0;
+    struct dep_words k = dep_words(kind, path, fields, name, name_size);
     uint64_t hash = tier__checksum(&k, sizeof k, 4);
-    if (c->deps.bucket_count)
-        for (struct tier__dep *d = c->deps.bucket[hash & (c->deps.bucket_count - 1)]; d; d = d->chain)
-            if (d->hash == hash && d->kind == kind && d->path == path && d->fields == fields &&
-                d->name_size == name_size && (!name_size || memcmp(d->name, name, name_size) == 0))
-                return d;
+    struct tier__dep *known = dep_find(c, hash, kind, path, fields, name, name_size);
+    if (known)
+        return known;
     struct tier__dep *d = NULL;
     if (!tier__table_grow(&c->base, &c->deps, dep_hash, dep_chain) ||
-        !(d = tier__chunks_make(&c->base, &c->dep_by_id, c->dep_count)))
+        !(d = tier__chunks_make(&c->base, &c->dep_by_id, c->dep_count)) ||
+        !tier__chunks_make(&c->base, &c->marks, c->dep_count))
         return NULL;
     if (!(d->name = tier__memdup0(&c->base, name ? name : "", name_size)))
         return NULL;
@@ -194,6 +217,10 @@ static struct tier__dep *dep_of_locked(tier_cache *c, int kind, struct tier__pat
     d->hash = hash;
     k.path = path ? path->hash : 0;
     d->stable = tier__checksum(&k, sizeof k, 5);
+    if (path) {
+        d->next_of_path = path->first_dep;
+        path->first_dep = d->id + 1;
+    }
     void **at = &c->deps.bucket[hash & (c->deps.bucket_count - 1)];
     d->chain = *at;
     *at = d;
@@ -391,7 +418,7 @@ void tier__node_add(tier_cache *c, tier__node *n, struct tier__variant *v)
     memmove(n->variant + 1, n->variant, at * sizeof *n->variant);
     n->variant[0] = tier__variant_ref(v);
     n->changes++;
-    c->graph_version++;
+    tier__reverse_note(c, n);
     pthread_mutex_unlock(&c->graph);
     tier__variant_unref(c, gone);
 }
@@ -437,4 +464,5 @@ void tier__graph_fini(tier_cache *c)
     tier__free(&c->base, c->paths.bucket);
     tier__chunks_fini(&c->base, &c->dep_by_id);
     tier__chunks_fini(&c->base, &c->path_by_id);
+    tier__chunks_fini(&c->base, &c->marks);
 }

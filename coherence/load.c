@@ -1,6 +1,7 @@
 /* load.c - what is known, from disk: variants of a request, names behind their edges, values, stat
  * identities. Anything that is missing, damaged or no longer means what it meant is a miss. */
 #include "coherence/record.h"
+#include "coherence/reverse.h"
 #include "tiers/checksum.h"
 
 /* ---- names */
@@ -215,6 +216,8 @@ static void variant_merge(tier_cache *c, tier__node *n, const struct tier__varia
         pthread_mutex_lock(&c->graph);
         if (n->variant_count < TIER__VARIANT_MAX)
             n->variant[n->variant_count++] = tier__variant_ref(v);
+        if (n->variant_count == 1)
+            tier__reverse_note(c, n);
         pthread_mutex_unlock(&c->graph);
     }
     tier__variant_unref(c, v);

@@ -9,9 +9,9 @@
  * reverse): flight  who resolves what, who waits for whom            (tier_cache.flight) view    one view's
  * looks, slots and kept entries          (tier__view.lock) graph   nodes, dependencies, versions, variants,
  * types    (tier_cache.graph) world   overlays, inputs, bans, sessions, pending writes  (tier_cache.world)
- * `reading` (interning what was read from disk) is taken before graph and while nothing else is held.
- * No lock is held across a callback of the host, a file system call or a store call; flush has a lock of its
- * own that is taken first of all. */
+ * `reading` (interning what was read from disk) is taken before graph and while nothing else is held,
+ * `marking` (reverse edges, one event at a time) before `reading`. No lock is held across a callback of the
+ * host, a file system call or a store call; flush has a lock of its own that is taken first of all. */
 #ifndef TIER_MANAGER_H
 #define TIER_MANAGER_H
 #include <pthread.h>
@@ -73,6 +73,9 @@ struct tier__path { /* interned, for the life of the cache */
     const char *rel;        /* for the OS, below the root; points into key */
     struct tier__memo memo; /* guarded by graph */
     struct tier__path *chain;
+    struct tier__path *parent, *child,
+        *sibling;       /* by name: every path's parent is interned; guarded by graph */
+    uint32_t first_dep; /* + 1, of those with this path; see next_of_path */
     uint64_t hash;
     size_t key_size;
     char key[];
@@ -123,8 +126,6 @@ typedef struct tier__node { /* a request; interned for the life of the cache or 
     uint32_t variant_count;
     uint64_t changes;              /* of variant; guarded by graph */
     uint64_t loaded_epoch;         /* 0: never asked the store */
-    enum tier__state state;        /* guarded by graph; of the newest view (I5, I6) */
-    uint64_t event;                /* sequence of the last event that marked it */
     tier_session *building;        /* guarded by flight */
     struct tier__closure *closure; /* guarded by graph; NULL: none */
     uint64_t closure_epoch;        /* when the store was asked for one; 0: never */
@@ -143,6 +144,7 @@ struct tier__dep { /* an interned dependency name and the values it was observed
     uint8_t kind;
     uint32_t id, fields;     /* fields: of STAT */
     struct tier__path *path; /* CONTENT, KIND, LINK, STAT, TOOL, LISTING */
+    uint32_t next_of_path;   /* + 1; guarded by graph */
     tier__node *node;        /* RESULT; NULL: of no type defined here */
     char *name;              /* LISTING: glob; INPUT, ENV, CONFIG: name; RESULT: identity */
     size_t name_size;
@@ -324,7 +326,7 @@ struct tier_cache {
     struct tier__hub *hub;
     struct tier__watch *watch;
 
-    pthread_mutex_t flight, graph, world_lock, flushing, reading;
+    pthread_mutex_t flight, graph, world_lock, flushing, reading, marking;
     pthread_cond_t flight_done;
     uint32_t flight_waiters;
 
@@ -338,8 +340,8 @@ struct tier_cache {
     atomic_uint_fast64_t type_epoch; /* raised when one is undefined */
     uint64_t epoch;                  /* raised when another process committed */
     atomic_uint_fast64_t last_news;  /* written under graph */
-    uint64_t graph_version;
-    struct tier__reverse *reverse;
+    struct tier__chunks marks;       /* uint64_t by dependency id: event and state of requests (I5, I6) */
+    struct tier__reverse *reverse;   /* NULL: nobody asked yet */
 
     struct tier__world *world;
     struct tier__ban ban[TIER__BAN_MAX];
@@ -377,6 +379,8 @@ bool tier__table_grow(struct tier__base *b, struct tier__table_of *t, uint64_t (
 /* ---- path.c */
 /* Interned path of a key path; NULL and *rc: TIER_EINVAL (empty name of a root, too long), TIER_ENOMEM. */
 struct tier__path *tier__path_of(tier_cache *c, const char *key, int *rc);
+/* The interned path of key, or, with above, of the nearest one above it; graph lock held. NULL: none. */
+struct tier__path *tier__path_known(tier_cache *c, const char *key, bool above);
 struct tier__path *tier__path_join(tier_cache *c, const struct tier__path *dir, const char *below, int *rc);
 /* fstatat(2) and openat(2) of it, whatever its length; as these. nofollow: of a link itself. */
 int tier__path_stat(tier_cache *c, const struct tier__path *p, bool nofollow, struct tier__statid *id,
@@ -401,6 +405,8 @@ bool tier__forwards(
     const tier__node *n); /* path-free, asked for by path: stands for the node of its content */
 struct tier__dep *tier__dep_of(tier_cache *c, int kind, struct tier__path *path, uint32_t fields,
                                const void *name, size_t name_size);
+struct tier__dep *tier__dep_known(tier_cache *c, int kind, const void *name,
+                                  size_t name_size); /* lock held; NULL: none */
 struct tier__dep *tier__dep_at(tier_cache *c, uint32_t id);
 uint32_t tier__dep_version(tier_cache *c, struct tier__dep *d,
                            const tier_digest *value); /* UINT32_MAX: no memory */
@@ -537,7 +543,6 @@ void tier__bans_load(tier_cache *c);
 void tier__bans_lost(tier_cache *c); /* those of others are heard no more: all that is older is banned */
 void tier__bans_free(tier_cache *c);
 void tier__mark(tier_cache *c, int kind, const char *name); /* an event: DIRTY, MAYBE, events, cancellation */
-void tier__mark_free(tier_cache *c);
 void tier__publish_result(tier_cache *c, const tier__node *n, tier__entry *e); /* to the streams */
 void tier__world_unref(tier_cache *c, struct tier__world *w);
 

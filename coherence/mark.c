@@ -1,167 +1,96 @@
 /* mark.c - push: an event makes what it names DIRTY and everything that was computed from it MAYBE (I6).
- * Reverse edges are derived from the stored forward ones, in arrays, when a stream or a watcher asks (I7);
- * the walk over them is iterative. Marks tell who listens; truth is what a view verifies, so a mark too many
- * costs an event, never an answer. */
-#include "coherence/manager.h"
+ * Marks tell who listens; truth is what a view verifies, so a mark too many costs an event, never an answer.
+ * An event finds the vertices it strikes by the tree of interned paths, and walks up from them (reverse.h):
+ * its cost is that of what it reaches, not of what is known. */
+#include "coherence/reverse.h"
 #include "tiers/stream.h"
 
-struct tier__reverse { /* who read dependency d: node[start[d] .. start[d + 1]] */
-    uint64_t version;
-    uint32_t deps;
-    size_t *start;
-    tier__node **node;
-    tier__node **unwalked; /* whose edges are still as on disk: marked by every event */
-    size_t unwalked_count;
-};
-
-static void reverse_free(tier_cache *c, struct tier__reverse *r)
-{
-    if (!r)
-        return;
-    tier__free(&c->base, r->start);
-    tier__free(&c->base, r->node);
-    tier__free(&c->base, r->unwalked);
-    tier__free(&c->base, r);
-}
-
-void tier__mark_free(tier_cache *c)
-{
-    reverse_free(c, c->reverse);
-    c->reverse = NULL;
-}
-
-/* Calls each for the newest variant of every request; graph lock held. */
-static void newest(tier_cache *c,
-                   void (*each)(struct tier__reverse *r, tier__node *n, const struct tier__variant *v),
-                   struct tier__reverse *r)
-{
-    for (size_t i = 0; i < c->nodes.bucket_count; i++)
-        for (tier__node *n = c->nodes.bucket[i]; n; n = n->chain)
-            if (n->variant_count)
-                each(r, n, n->variant[0]);
-}
-
-static void reverse_count(struct tier__reverse *r, tier__node *n, const struct tier__variant *v)
-{
-    (void)n;
-    r->unwalked_count += v->raw != NULL;
-    for (uint32_t i = 0; !v->raw && i < v->edge_count; i++)
-        r->start[v->edges[i].dep + 1]++;
-}
-
-static void reverse_fill(struct tier__reverse *r, tier__node *n, const struct tier__variant *v)
-{
-    if (v->raw)
-        r->unwalked[r->unwalked_count++] = n;
-    for (uint32_t i = 0; !v->raw && i < v->edge_count; i++)
-        r->node[r->start[v->edges[i].dep]++] = n;
-}
-
-/* Graph lock held. */
-static struct tier__reverse *reverse_of(tier_cache *c)
-{
-    if (c->reverse && c->reverse->version == c->graph_version && c->reverse->deps == c->dep_count)
-        return c->reverse;
-    tier__mark_free(c);
-    struct tier__reverse *r = tier__zalloc(&c->base, 1, sizeof *r);
-    if (!r || !(r->start = tier__zalloc(&c->base, c->dep_count + 2, sizeof *r->start))) {
-        reverse_free(c, r);
-        return NULL;
-    }
-    newest(c, reverse_count, r);
-    for (uint32_t d = 0; d < c->dep_count; d++)
-        r->start[d + 1] += r->start[d];
-    r->node = tier__zalloc(&c->base, r->start[c->dep_count] + 1, sizeof *r->node);
-    r->unwalked = tier__zalloc(&c->base, r->unwalked_count + 1, sizeof *r->unwalked);
-    if (!r->node || !r->unwalked) {
-        reverse_free(c, r);
-        return NULL;
-    }
-    r->unwalked_count = 0;
-    newest(c, reverse_fill, r);
-    memmove(r->start + 1, r->start,
-            c->dep_count * sizeof *r->start); /* filling moved each start to its end */
-    r->start[0] = 0;
-    r->deps = c->dep_count;
-    r->version = c->graph_version;
-    return c->reverse = r;
-}
-
+/* ---- what an event strikes; graph lock held */
 struct marking {
     tier_cache *c;
     uint64_t event;
-    tier__node **queue; /* those marked by this event, in order */
-    size_t count, capacity;
+    struct tier__ids queue; /* those marked by this event, in order */
     bool failed;
 };
 
-static void mark_node(struct marking *m, tier__node *n, enum tier__state state)
+static void strike(struct marking *m, uint32_t dep)
 {
-    if (n->event == m->event)
-        return;
-    n->event = m->event;
-    n->state = state;
-    if (m->count == m->capacity) {
-        size_t k = m->capacity ? m->capacity * 2 : 256;
-        tier__node **grown = tier__resize(&m->c->base, m->queue, k * sizeof *grown);
-        if (!grown) {
-            m->failed = true;
-            return;
+    m->failed |= !tier__cascade_mark(m->c, dep, m->event, TIER__DIRTY, &m->queue);
+}
+
+static void strike_path(struct marking *m, const struct tier__path *p, bool listings_only)
+{
+    for (uint32_t id = p->first_dep; id;) {
+        const struct tier__dep *d = tier__chunks_at(&m->c->dep_by_id, id - 1);
+        if (!listings_only || d->kind == TIER__K_LISTING)
+            strike(m, id - 1);
+        id = d->next_of_path;
+    }
+}
+
+/* It and all below it, by the links of the tree. */
+static void strike_below(struct marking *m, const struct tier__path *top)
+{
+    const struct tier__path *p = top;
+    while (p) {
+        strike_path(m, p, false);
+        if (p->child) {
+            p = p->child;
+            continue;
         }
-        m->queue = grown;
-        m->capacity = k;
-    }
-    m->queue[m->count++] = n;
-}
-
-static void mark_readers(struct marking *m, const struct tier__reverse *r, uint32_t dep,
-                         enum tier__state state)
-{
-    for (size_t i = r->start[dep]; i < r->start[dep + 1]; i++)
-        mark_node(m, r->node[i], state);
-}
-
-/* Does an event of this kind concern d directly? name NULL: anything may have changed. */
-static bool concerns(const struct tier__dep *d, int kind, const char *name)
-{
-    if (!name)
-        return d->kind != TIER__K_RESULT;
-    switch (d->kind) {
-    case TIER__K_CONTENT:
-    case TIER__K_KIND:
-    case TIER__K_LINK:
-    case TIER__K_STAT:
-    case TIER__K_TOOL: /* or something above it */
-        return kind != TIER__K_INPUT && tier__path_below(d->path->key, name);
-    case TIER__K_LISTING: /* something below it, or above */
-        return kind != TIER__K_INPUT &&
-               (tier__path_below(name, d->path->key) || tier__path_below(d->path->key, name));
-    case TIER__K_INPUT:
-        return kind == TIER__K_INPUT && strcmp(d->name, name) == 0;
-    default:
-        return false;
+        while (p != top && !p->sibling)
+            p = p->parent;
+        p = p == top ? NULL : p->sibling;
     }
 }
 
+static void strike_name(struct marking *m, const char *name)
+{
+    struct tier__path *p = tier__path_known(m->c, name, true);
+    if (p && strcmp(p->key, name) == 0) {
+        strike_below(m, p);
+        p = p->parent;
+    }
+    for (; p; p = p->parent)
+        strike_path(m, p, true);
+}
+
+static void strike_input(struct marking *m, const char *name)
+{
+    const struct tier__dep *d = tier__dep_known(m->c, TIER__K_INPUT, name, strlen(name));
+    if (d)
+        strike(m, d->id);
+}
+
+static void strike_all(struct marking *m)
+{
+    for (uint32_t id = 0; id < m->c->dep_count; id++)
+        if (((struct tier__dep *)tier__chunks_at(&m->c->dep_by_id, id))->kind != TIER__K_RESULT)
+            strike(m, id);
+}
+
+/* ---- the event */
 static void mark_all(struct marking *m, int kind, const char *name)
 {
     tier_cache *c = m->c;
-    pthread_mutex_lock(&c->graph);
-    struct tier__reverse *r = reverse_of(c);
-    if (!r) {
-        m->failed = true;
+    pthread_mutex_lock(&c->marking);
+    if (tier__reverse_ready(c)) {
+        const struct tier__reverse *r = c->reverse;
+        if (!name)
+            strike_all(m);
+        else if (kind == TIER__K_INPUT)
+            strike_input(m, name);
+        else
+            strike_name(m, name);
+        for (size_t i = 0; i < r->opaque.count; i++)
+            if (tier__reverse_opaque(r, r->opaque.id[i]))
+                m->failed |= !tier__cascade_mark(c, r->opaque.id[i], m->event, TIER__MAYBE, &m->queue);
+        m->failed |= !tier__cascade(c, r, m->event, &m->queue);
+        pthread_mutex_unlock(&c->graph);
     } else {
-        for (uint32_t i = 0; i < r->deps; i++) {
-            const struct tier__dep *d = tier__chunks_at(&c->dep_by_id, i);
-            if (concerns(d, kind, name))
-                mark_readers(m, r, i, TIER__DIRTY);
-        }
-        for (size_t i = 0; i < r->unwalked_count; i++)
-            mark_node(m, r->unwalked[i], TIER__MAYBE);
-        for (size_t i = 0; i < m->count; i++) /* the queue grows as it is walked */
-            mark_readers(m, r, m->queue[i]->dep, TIER__MAYBE);
+        m->failed = true;
     }
-    pthread_mutex_unlock(&c->graph);
+    pthread_mutex_unlock(&c->marking);
 }
 
 static void cancel_on_change(tier_cache *c)
@@ -171,6 +100,19 @@ static void cancel_on_change(tier_cache *c)
         if (s->flags & TIER_CANCEL_ON_CHANGE)
             atomic_store(&s->canceled, TIER_ECANCELED);
     pthread_mutex_unlock(&c->world_lock);
+}
+
+static void publish_marked(struct marking *m)
+{
+    tier_cache *c = m->c;
+    for (size_t i = 0; i < m->queue.count; i++) {
+        pthread_mutex_lock(&c->graph);
+        const tier__node *n = ((struct tier__dep *)tier__chunks_at(&c->dep_by_id, m->queue.id[i]))->node;
+        const tier_type *type = n && n->variant_count ? n->type : NULL;
+        pthread_mutex_unlock(&c->graph);
+        if (type)
+            tier__hub_publish(c->hub, TIER_INVALIDATED, n->path ? n->path->key : NULL, type, NULL);
+    }
 }
 
 void tier__mark(tier_cache *c, int kind, const char *name)
@@ -188,14 +130,10 @@ void tier__mark(tier_cache *c, int kind, const char *name)
         return;
     struct marking m = {.c = c, .event = event};
     mark_all(&m, kind, name);
-    for (size_t i = 0; i < m.count; i++) {
-        const tier__node *n = m.queue[i];
-        if (n->type)
-            tier__hub_publish(c->hub, TIER_INVALIDATED, n->path ? n->path->key : NULL, n->type, NULL);
-    }
+    publish_marked(&m);
     if (m.failed)
         tier__hub_gap(c->hub); /* no memory to say which: never silence */
-    tier__free(&c->base, m.queue);
+    tier__ids_fini(&c->base, &m.queue);
 }
 
 void tier__cache_changed(tier_cache *c, const char *path)

@@ -1,5 +1,5 @@
 /* open.c - a cache from its options: profile, roots, memory, store; and back. */
-#include "coherence/manager.h"
+#include "coherence/reverse.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -172,6 +172,7 @@ static void locks_init(tier_cache *c)
     pthread_mutex_init(&c->world_lock, NULL);
     pthread_mutex_init(&c->flushing, NULL);
     pthread_mutex_init(&c->reading, NULL);
+    pthread_mutex_init(&c->marking, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&c->flight_done, &monotonic);
@@ -182,6 +183,7 @@ static void graph_init(tier_cache *c)
 {
     c->dep_by_id.element = sizeof(struct tier__dep);
     c->path_by_id.element = sizeof(struct tier__path *);
+    c->marks.element = sizeof(uint64_t);
     c->pending_tail = &c->pending;
 }
 
@@ -189,7 +191,7 @@ static void cache_free(tier_cache *c)
 {
     tier__watch_close(&c->watch);
     tier__pending_drop(c);
-    tier__mark_free(c);
+    tier__reverse_free(c);
     if (c->memory)
         tier__memory_clear(c->memory); /* objects go before their types */
     while (c->types) {
@@ -221,6 +223,7 @@ static void cache_free(tier_cache *c)
     pthread_mutex_destroy(&c->world_lock);
     pthread_mutex_destroy(&c->flushing);
     pthread_mutex_destroy(&c->reading);
+    pthread_mutex_destroy(&c->marking);
     pthread_cond_destroy(&c->flight_done);
     struct tier__base base = c->base;
     c->magic = 0;
@@ -321,6 +324,7 @@ void tier__cache_after_fork(tier_cache *c)
     c->store_map = NULL;
     c->store_map_size = 0;
     c->reverse = NULL;
+    c->marks = (struct tier__chunks){0};
     c->pending = NULL;
     memset(c->pending_by_key, 0, sizeof c->pending_by_key);
     c->pending_count = 0;

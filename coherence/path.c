@@ -97,38 +97,92 @@ static void **path_chain(void *p)
     return (void **)&((struct tier__path *)p)->chain;
 }
 
+static struct tier__path *path_find(tier_cache *c, uint64_t hash, const char *key, size_t size)
+{
+    struct tier__path *p = c->paths.bucket_count ? c->paths.bucket[hash & (c->paths.bucket_count - 1)] : NULL;
+    while (p && !(p->hash == hash && p->key_size == size && memcmp(p->key, key, size) == 0))
+        p = p->chain;
+    return p;
+}
+
+static struct tier__path *path_make(tier_cache *c, uint64_t hash, const char *key, size_t size, uint32_t root,
+                                    size_t skip)
+{
+    struct tier__path *p = NULL, **by_id;
+    if (!tier__table_grow(&c->base, &c->paths, path_hash, path_chain) ||
+        !(p = tier__zalloc(&c->base, 1, sizeof *p + size + 1)))
+        return NULL;
+    if (!(by_id = tier__chunks_make(&c->base, &c->path_by_id, c->path_count))) {
+        tier__free(&c->base, p);
+        return NULL;
+    }
+    p->id = c->path_count++;
+    *by_id = p;
+    p->root = root;
+    p->key_size = size;
+    p->hash = hash;
+    memcpy(p->key, key, size);
+    p->rel = p->key + skip;
+    void **at = &c->paths.bucket[hash & (c->paths.bucket_count - 1)];
+    p->chain = *at;
+    *at = p;
+    c->paths.count++;
+    return p;
+}
+
+/* How much of the key names the directory above: "a/b" is in "a", that in "", "n:x" in "n:", "/a" in "/"; all
+ * but absolute ones are below "". SIZE_MAX: nothing is above. */
+static size_t parent_size(const char *key, size_t size, size_t skip)
+{
+    bool absolute = size && *key == '/';
+    if (size == 0 || (absolute && size == 1))
+        return SIZE_MAX;
+    if (size == skip)
+        return 0;
+    while (size > skip && key[size - 1] != '/')
+        size--;
+    if (size == skip)
+        return skip;
+    return absolute && size == 1 ? 1 : size - 1;
+}
+
+/* With those above it, so that an event finds what is below a directory, and the listings above a file. */
 static struct tier__path *path_intern(tier_cache *c, const char *key, size_t size, uint32_t root, size_t skip,
                                       int *rc)
 {
-    uint64_t hash = tier__checksum(key, size, 0);
+    struct tier__path *first = NULL, *below = NULL;
+    *rc = 0;
     pthread_mutex_lock(&c->graph);
-    struct tier__path *p = NULL;
-    if (c->paths.bucket_count)
-        for (p = c->paths.bucket[hash & (c->paths.bucket_count - 1)]; p; p = p->chain)
-            if (p->hash == hash && p->key_size == size && memcmp(p->key, key, size) == 0)
-                break;
-    if (!p && tier__table_grow(&c->base, &c->paths, path_hash, path_chain) &&
-        (p = tier__zalloc(&c->base, 1, sizeof *p + size + 1))) {
-        struct tier__path **by_id = tier__chunks_make(&c->base, &c->path_by_id, c->path_count);
-        if (by_id) {
-            p->id = c->path_count++;
-            *by_id = p;
-            p->root = root;
-            p->key_size = size;
-            p->hash = hash;
-            memcpy(p->key, key, size + 1);
-            p->rel = p->key + skip;
-            void **at = &c->paths.bucket[hash & (c->paths.bucket_count - 1)];
-            p->chain = *at;
-            *at = p;
-            c->paths.count++;
-        } else {
-            tier__free(&c->base, p);
-            p = NULL;
+    while (size != SIZE_MAX && (!below || !below->parent)) {
+        uint64_t hash = tier__checksum(key, size, 0);
+        bool mine = size >= skip; /* "" above "name:" is of the first root */
+        struct tier__path *p = path_find(c, hash, key, size);
+        if (!p && !(p = path_make(c, hash, key, size, mine ? root : 0, mine ? skip : 0))) {
+            *rc = TIER_ENOMEM;
+            break;
         }
+        if (below) {
+            below->parent = p;
+            below->sibling = p->child;
+            p->child = below;
+        }
+        first = first ? first : p;
+        below = p;
+        size = parent_size(key, size, mine ? skip : 0);
     }
     pthread_mutex_unlock(&c->graph);
-    *rc = p ? 0 : TIER_ENOMEM;
+    return *rc ? NULL : first;
+}
+
+struct tier__path *tier__path_known(tier_cache *c, const char *key, bool above)
+{
+    size_t size = strlen(key), skip;
+    root_of(c, key, &skip);
+    struct tier__path *p;
+    do {
+        p = path_find(c, tier__checksum(key, size, 0), key, size);
+        size = parent_size(key, size, size < skip ? 0 : skip);
+    } while (!p && above && size != SIZE_MAX);
     return p;
 }
 

@@ -9,6 +9,7 @@
  * The walk keeps its own stack, so that a chain of recorded results of any length needs no C stack. Builds
  * nest. */
 #include "coherence/audit.h"
+#include "coherence/reverse.h"
 
 struct step { /* one request on its way up to date */
     struct step *below;
@@ -55,8 +56,9 @@ int tier__bind(tier_session *s, tier__node *n, struct tier__variant *v, tier__en
     if (!slot)
         return tier__fail(s, TIER_ENOMEM, "no memory to bind a result");
     pthread_mutex_lock(&c->graph);
-    if (n->event <= s->view->event) /* an event since: the mark stays (I5) */
-        n->state = TIER__CLEAN;
+    uint64_t *mark = tier__chunks_at(&c->marks, n->dep);
+    if (*mark >> 2 <= s->view->event) /* an event since: the mark stays (I5) */
+        *mark = tier__mark_of(*mark >> 2, TIER__CLEAN);
     pthread_mutex_unlock(&c->graph);
     return 0;
 }

@@ -1,5 +1,5 @@
 /* type.c - types as run-time objects, and what their callbacks hand back. */
-#include "coherence/manager.h"
+#include "coherence/reverse.h"
 #include <dlfcn.h>
 #include <link.h>
 
@@ -185,10 +185,10 @@ int tier_undefine(tier_cache *c, const tier_type *type)
                 struct tier__dep *d = tier__chunks_at(&c->dep_by_id, n->dep);
                 if (!d->request)
                     d->request = tier__request_of(c, n);
+                tier__reverse_note(c, n);
                 d->node = NULL;
                 n->type = NULL;
             }
-    c->graph_version++;
     pthread_mutex_unlock(&c->graph);
     tier__type_free(t);
     return 0;
