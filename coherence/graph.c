@@ -433,7 +433,7 @@ void tier__node_drop(tier_cache *c, tier__node *n, const struct tier__variant *v
             memmove(n->variant + i, n->variant + i + 1, (--n->variant_count - i) * sizeof *n->variant);
         }
     n->changes++;
-    c->graph_version++;
+    tier__reverse_note(c, n);
     pthread_mutex_unlock(&c->graph);
     tier__variant_unref(c, gone);
 }
