@@ -1,3 +1,3 @@
 /* groups.h - every group of the bench, in the order of the table. One line a group; its file defines
  * `const struct bench_group bench_NAME`. */
-#define BENCH_GROUPS(X) X(codecs)
+#define BENCH_GROUPS(X) X(codecs) X(store)
