@@ -188,7 +188,7 @@ static void leave_place(struct tier__env *env, struct tier__read *r)
         env->pooled++;
         r = NULL;
     }
-    if (--env->readers == 0)
+    if (--env->readers == 0 && env->growing)
         pthread_cond_broadcast(&env->cond);
     pthread_mutex_unlock(&env->mutex);
     if (r) {
@@ -232,8 +232,11 @@ int tier__env_read(struct tier__base *base, struct tier__env *env, struct tier__
         if ((rc = take_place(env, &r)) != TIER_OK)
             return rc;
         enum tier__db_rc db = start(env, &r);
-        if (db == TIER__DB_OK && reaches_end(base, env)) {
-            r->id = tier__txn_id(r->txn);
+        uint64_t id = db == TIER__DB_OK ? tier__txn_id(r->txn) : 0;
+        if (db == TIER__DB_OK &&
+            (id == atomic_load_explicit(&env->reached, memory_order_relaxed) || reaches_end(base, env))) {
+            atomic_store_explicit(&env->reached, id, memory_order_relaxed);
+            r->id = id;
             *out = r;
             return TIER_OK;
         }

@@ -47,6 +47,7 @@ struct tier__env {
     atomic_bool moved;                         /* data.mdb is not the file of that name any more */
     atomic_int_fast64_t glanced_ms, looked_ms; /* the last looks at the names, at the sizes */
     atomic_uint_fast64_t seen;                 /* the largest size of data.mdb; it never shrinks */
+    atomic_uint_fast64_t reached;              /* a transaction whose last page lies within the file */
     pthread_mutex_t mutex;                     /* guards what follows, with cond */
     pthread_cond_t cond;                       /* readers fell to 0, growing or writing ended */
     unsigned readers, pooled;

@@ -86,22 +86,39 @@ static int more_chunks(struct fetch *f)
     return TIER_OK;
 }
 
+/* What most records are. */
+static int take_single(const struct tier__frame *f, const unsigned char *head, const void *record,
+                       const struct tier__sink *sink, const char **code)
+{
+    void *to = sink->alloc(sink->user, f->plain);
+    if (!to)
+        return TIER_ENOMEM;
+    if (f->plain)
+        memcpy(to, (const unsigned char *)record + f->head, f->plain);
+    if (tier__frame_sound(f, head, to))
+        return TIER_OK;
+    *code = "store-frame-checksum";
+    return TIER_EDAMAGE;
+}
+
 int tier__fetch(struct tier__base *base, tier__codec *codec, tier__txn *txn, enum tier__table t,
                 const void *key, size_t key_size, const struct tier__sink *sink, enum tier__db_rc *db,
                 const char **code)
 {
     unsigned char dbkey[TIER__DBKEY_MAX], head[TIER__HEAD_MAX];
-    struct fetch f = {.base = base, .txn = txn, .t = t, .key = key, .key_size = key_size};
+    struct tier__frame first;
     const void *record;
     size_t size, n = tier__frame_key(dbkey, t, key, key_size, 0);
-    unsigned char *room = NULL;
-    f.db = tier__txn_get(txn, dbkey, n, &record, &size);
-    *db = f.db;
-    if (f.db)
-        return f.db == TIER__DB_ABSENT ? TIER_EABSENT : TIER_EIO;
-    int rc = TIER_OK;
-    if ((*code = tier__frame_read(record, size, t, key, key_size, 0, &f.first, head)))
+    *db = tier__txn_get(txn, dbkey, n, &record, &size);
+    if (*db)
+        return *db == TIER__DB_ABSENT ? TIER_EABSENT : TIER_EIO;
+    if ((*code = tier__frame_read(record, size, t, key, key_size, 0, &first, head)))
         return TIER_EDAMAGE;
+    if (first.chunks == 1 && first.codec == TIER__CODEC_RAW)
+        return take_single(&first, head, record, sink, code);
+    struct fetch f = {.base = base, .txn = txn, .t = t, .key = key, .key_size = key_size, .first = first};
+    unsigned char *room = NULL;
+    int rc = TIER_OK;
     bool packed = f.first.codec == TIER__CODEC_ZLIB;
     /* The header says how much memory to take. Of a single record the size is the record's own; of chunks it
      * is believed only once the checksum over this first one holds. */
