@@ -309,6 +309,17 @@ struct tier__pending {                 /* a result that waits for its commit */
     tier_digest drop;       /* content key of a variant that goes; the result's own: none */
 };
 
+struct tier__superseded { /* what leaves the memory once the sessions of its time are over; guarded by world
+                           */
+    struct tier__superseded_item {
+        tier_digest key;
+        uint64_t session; /* the newest one then */
+        int tier;
+        bool remembered; /* by the store */
+    } * item;
+    size_t first, count, capacity;
+};
+
 struct tier_cache {
     uint32_t magic;
     struct tier__base base;
@@ -364,6 +375,7 @@ struct tier_cache {
     uint64_t pending_bytes;
     int64_t pending_since;
     bool memos_dirty, closures_wait;
+    struct tier__superseded superseded;
 };
 enum { TIER__CACHE_MAGIC = 0x54434143, TIER__SESSION_MAGIC = 0x54534553, TIER__TYPE_MAGIC = 0x54545950 };
 
@@ -535,6 +547,11 @@ bool tier__closures_wait(tier_cache *c); /* for the disk */
 int tier__closures_write(tier_cache *c, tier__write *w);
 void tier__closures_written(tier_cache *c); /* committed: what the disk has need not be in memory too */
 void tier__closure_anchor(tier_session *s, struct tier__path *p, struct tier__look *absent);
+
+/* ---- supersede.c: a newer version has taken the place of key, of n's newest variant */
+void tier__superseded(tier_cache *c, int tier, const tier_digest *key, bool remembered);
+void tier__superseded_variant(tier_cache *c, const tier__node *n, const struct tier__variant *now);
+void tier__superseded_leave(tier_cache *c); /* when a session has ended */
 
 /* ---- ban.c, mark.c */
 bool tier__banned(tier_cache *c, const tier__node *n, const struct tier__variant *v, uint64_t at);

@@ -125,6 +125,7 @@ static int entries_once(tier_cache *c, const struct tier__path *p, struct tier__
 static int entries_read(tier_session *s, struct tier__path *p, struct tier__statid *id, tier__entry **out)
 {
     tier_cache *c = s->cache;
+    uint64_t start = tier__monotonic_us();
     int64_t at = 0;
     int rc = 1;
     for (int i = 0; rc == 1 && i < 5; i++) {
@@ -136,11 +137,16 @@ static int entries_read(tier_session *s, struct tier__path *p, struct tier__stat
     if (rc)
         return rc;
     tier__count(&c->base, TIER__DIR_READ, 1);
+    (*out)->cost_us = (uint32_t)(tier__monotonic_us() - start);
     *out = tier__memory_insert(c->memory, *out);
     pthread_mutex_lock(&c->graph);
+    tier_digest before = p->memo.digest;
+    bool other = p->memo.known && !tier__digest_equal(&before, &(*out)->key);
     p->memo = (struct tier__memo){*id, at, (*out)->key, true, true, true};
     c->memos_dirty = true;
     pthread_mutex_unlock(&c->graph);
+    if (other)
+        tier__superseded(c, TIER_FILE, &before, false);
     return 0;
 }
 

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "tiers/stream.h"
+#include "tiers/trace.h"
 #include "coherence/watch.h"
 
 static void set_detail(tier_cache *c, char **detail, const char *text)
@@ -154,6 +155,15 @@ static void store_open(tier_cache *c)
     tier__bans_load(c);
 }
 
+/* An aid for a person at work, so trouble with it is told and nothing more. */
+static void trace_open(tier_cache *c, tier__recorder **r)
+{
+    const char *path = getenv("TIERKIT_TRACE");
+    int rc = path && *path && !(c->flags & TIER_NO_MEMORY) ? tier__recorder_open(&c->base, path, r) : 0;
+    if (rc)
+        tier__log(&c->base, TIER_LOG_WARNING, "no trace: TIERKIT_TRACE=%s: %s", path, tier_strerror(rc));
+}
+
 static int memory_open(tier_cache *c)
 {
     const struct tier__profile *p = c->profile;
@@ -161,7 +171,11 @@ static int memory_open(tier_cache *c)
     m.budget[TIER_FILE] = (uint64_t)tier__profile_int(p, TIER__KEY_MEMORY_FILE);
     m.budget[TIER_TREE] = (uint64_t)tier__profile_int(p, TIER__KEY_MEMORY_TREE);
     m.budget[TIER_DELTA] = (uint64_t)tier__profile_int(p, TIER__KEY_MEMORY_DELTA);
-    return tier__memory_create(&c->base, &m, &c->memory);
+    trace_open(c, &m.recorder);
+    int rc = tier__memory_create(&c->base, &m, &c->memory);
+    if (rc)
+        tier__recorder_close(&m.recorder);
+    return rc;
 }
 
 static void locks_init(tier_cache *c)
@@ -204,6 +218,7 @@ static void cache_free(tier_cache *c)
     tier__bans_free(c);
     tier__world_unref(c, c->world);
     tier__hub_destroy(&c->hub);
+    tier__free(&c->base, c->superseded.item);
     tier__memory_destroy(&c->memory);
     tier__store_close(&c->store);
     for (size_t i = 0; i < c->root_count; i++) {
@@ -330,6 +345,7 @@ void tier__cache_after_fork(tier_cache *c)
     c->pending_count = 0;
     c->pending_bytes = 0;
     c->sessions = NULL;
+    c->superseded = (struct tier__superseded){0};
     c->ban_count = 0; /* the store's log has them */
     c->ban_sequence = c->ban_floor = c->log_read = 0;
     c->detached = 0;

@@ -284,6 +284,7 @@ static int publish(tier_session *s, tier__node *n, struct tier__built *b)
     bool keep = b->entry && !b->entry->exclusive && (!kept || !b->entry->resident);
     int rc = tier__bind(s, n, b->variant, keep ? b->entry : NULL, TIER_BUILT);
     if (!rc && kept) {
+        tier__superseded_variant(c, n, b->variant);
         tier__node_add(c, n, b->variant);
         tier__pending_add(c, n, b);
     }
@@ -363,8 +364,10 @@ static int walk_matched(struct walk *w, struct step *t)
     int rc = audit_step(w, t, v);
     if (rc <= 0)
         return rc;
-    if (t->at)
-        tier__node_add(c, t->node, v); /* A -> B -> A: A is the newest again */
+    if (t->at) { /* A -> B -> A: A is the newest again */
+        tier__superseded_variant(c, t->node, v);
+        tier__node_add(c, t->node, v);
+    }
     return tier__bind(s, t->node, v, NULL, TIER_VERIFIED);
 }
 

@@ -217,6 +217,7 @@ int tier_end(tier_session **sp)
     bool outermost = !s->parent;
     tier__free(&c->base, s);
     *sp = NULL;
+    tier__superseded_leave(c);
     if (outermost)
         tier__session_over(c);
     return rc;

@@ -220,6 +220,7 @@ static int read_file(tier_cache *c, struct tier__path *p, struct tier__statid *i
                      tier__entry **e)
 {
     int rc = 1;
+    uint64_t start = tier__monotonic_us();
     for (int i = 0; rc == 1 && i < READ_TRIES; i++) {
         *observed_at = tier__now_ns();
         *e = NULL;
@@ -229,14 +230,19 @@ static int read_file(tier_cache *c, struct tier__path *p, struct tier__statid *i
         return rc == 1 ? TIER_ECHANGED : rc;
     tier__count(&c->base, TIER__FILE_READ, 1);
     tier__count(&c->base, TIER__FILE_READ_BYTES, (*e)->size);
+    (*e)->cost_us = (uint32_t)(tier__monotonic_us() - start);
     *e = tier__memory_insert(c->memory, *e);
     pthread_mutex_lock(&c->graph);
+    tier_digest before = p->memo.digest;
+    bool other = p->memo.known && !tier__digest_equal(&before, &(*e)->key);
     p->memo.id = *id;
     p->memo.observed_at = *observed_at;
     p->memo.digest = (*e)->key;
     p->memo.known = p->memo.dirty = true;
     c->memos_dirty = true;
     pthread_mutex_unlock(&c->graph);
+    if (other)
+        tier__superseded(c, TIER_FILE, &before, false);
     return 0;
 }
 

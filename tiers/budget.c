@@ -72,7 +72,7 @@ bool tier__memory_unpark(tier__memory *m, tier__entry *e, tier__entry **dead)
     if (last && tier__budget_over(&m->budget[e->tier]))
         turn_out(m, s, e, dead);
     /* Out of memory: it stays parked, and is evictable again after its next pin. */
-    else if (last && !m->policy->enter(&m->own, s->tier[e->tier].policy, e))
+    else if (last && !tier__order_enter(&m->own, &s->tier[e->tier].order, e))
         atomic_fetch_or_explicit(&e->refs, TIER__PARKED, memory_order_relaxed);
     pthread_mutex_unlock(&s->lock);
     return last;
@@ -81,16 +81,15 @@ bool tier__memory_unpark(tier__memory *m, tier__entry *e, tier__entry **dead)
 /* Returns the bytes of the evicted entry itself (a charge is never 0); 0: all that is left is pinned. */
 static uint64_t evict_from(tier__memory *m, struct tier__shard *s, int tier)
 {
-    void *state = s->tier[tier].policy;
+    struct tier__order *order = &s->tier[tier].order;
     tier__entry *e, *dead = NULL;
     uint64_t bytes = 0;
     pthread_mutex_lock(&s->lock);
     do
-        e = m->policy->victim(state);
+        e = tier__order_victim(order);
     while (e && park(e));
     if (e) {
-        if (m->policy->evicted)
-            m->policy->evicted(&m->own, state, e);
+        tier__order_evicted(&m->own, order, e);
         bytes = e->charge;
         turn_out(m, s, e, &dead);
     }

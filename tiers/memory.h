@@ -60,8 +60,9 @@ struct tier__entry {
 };
 
 struct tier__memory_options {
-    uint64_t budget[5]; /* by tier (index TIER_FILE..TIER_DELTA); 0: keep nothing */
-    const char *policy; /* "s3fifo" (default), "gdsf", "lru" */
+    uint64_t budget[5];              /* by tier (index TIER_FILE..TIER_DELTA); 0: keep nothing */
+    const char *policy;              /* "s3fifo" (default), "gdsf", "lru" */
+    struct tier__recorder *recorder; /* of a trace; NULL: none. The memory's own where create gives TIER_OK */
 };
 /* TIER_EINVAL: no such policy; TIER_ENOMEM. */
 int tier__memory_create(struct tier__base *base, const struct tier__memory_options *o, tier__memory **m);
@@ -86,7 +87,10 @@ tier__entry *tier__memory_find(tier__memory *m, int tier, const tier_digest *key
  * there already, that one pinned and e's reference is dropped. An exclusive e is returned in any case. Over
  * budget: evicts; still no room: e is returned uncached. */
 tier__entry *tier__memory_insert(tier__memory *m, tier__entry *e);
-void tier__memory_remove(tier__memory *m, int tier, const tier_digest *key); /* superseded: leaves at once */
+void tier__memory_remove(tier__memory *m, int tier, const tier_digest *key);
+/* A newer version took key's place. remembered: the store has it, so it leaves at once (what is pinned is
+ * freed at its last unref). Else it is the next of its shard to be evicted, unless it is asked for before. */
+void tier__memory_supersede(tier__memory *m, int tier, const tier_digest *key, bool remembered);
 /* Takes the entry out of the table and hands the table's reference over (TIER_EXCLUSIVE); insert, then unref,
  * brings it back. Its bytes stay reserved meanwhile. NULL: not there. */
 tier__entry *tier__memory_take(tier__memory *m, int tier, const tier_digest *key);

@@ -5,6 +5,7 @@
 #define TIER_MEMORY_PRIVATE_H
 #include <pthread.h>
 #include "tiers/policy.h"
+#include "tiers/trace.h"
 
 enum {
     TIER__ENTRY_MAGIC = 0x54456e31, /* "TEn1" */
@@ -56,7 +57,7 @@ static inline unsigned tier__entry_refs(const tier__entry *e)
 /* ---- shards */
 struct tier__shard_tier {
     uint64_t entries, hits, misses, evicted;
-    void *policy;
+    struct tier__order order;
 };
 struct tier__shard {
     _Alignas(64) pthread_mutex_t lock; /* usable while any entry lives, so beyond tier__memory_destroy */
@@ -76,7 +77,7 @@ struct tier__pool {
 struct tier__memory {
     struct tier__base own; /* a copy of the host's hooks: pinned entries may outlive the host's base */
     struct tier__base *base;
-    const struct tier__policy *policy;
+    tier__recorder *recorder;   /* NULL: nothing is recorded */
     void *raw;                  /* of this struct: the heap aligns to 16 */
     atomic_uint_fast64_t alive; /* entries that exist, and 1 for the handle; 0 frees */
     atomic_uint_fast64_t holds; /* references that entries have to others */

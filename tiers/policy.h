@@ -21,6 +21,8 @@ struct tier__policy {
     void (*evicted)(struct tier__base *base, void *state, const tier__entry *e);
 };
 extern const struct tier__policy tier__policy_s3fifo, tier__policy_lru, tier__policy_gdsf;
+const struct tier__policy *tier__policy_at(size_t i); /* in the order of the setting's words; NULL: no more */
+const struct tier__policy *tier__policy_named(const char *name); /* NULL: the default; NULL too: none of it */
 
 /* A queue through the entries. */
 struct tier__queue {
@@ -47,5 +49,30 @@ static inline void tier__queue_unlink(struct tier__queue *q, tier__entry *e)
     *(e->newer ? &e->newer->older : &q->newest) = e->older;
     q->count--;
     q->bytes -= e->charge;
+}
+
+/* ---- the order in which the entries of one tier in one shard go: those that a newer version took the place
+ * of, oldest first, and then as the policy says. A hit takes an entry out of the first kind. */
+struct tier__order {
+    const struct tier__policy *policy;
+    void *state;
+    struct tier__queue dead;
+};
+enum { TIER__QUEUE_DEAD = UINT8_MAX }; /* of e->queue: the policies' own are less */
+bool tier__order_enter(struct tier__base *base, struct tier__order *o, tier__entry *e);
+bool tier__order_revive(struct tier__base *base, struct tier__order *o, tier__entry *e, bool in);
+void tier__order_leave(struct tier__order *o, tier__entry *e);
+tier__entry *tier__order_victim(struct tier__order *o);
+void tier__order_evicted(struct tier__base *base, struct tier__order *o, const tier__entry *e);
+/* in, here and above: e is in it; else it is parked. */
+void tier__order_demote(struct tier__order *o, tier__entry *e, bool in);
+/* e was asked for. false: out of memory, and not in any more. */
+static inline bool tier__order_hit(struct tier__base *base, struct tier__order *o, tier__entry *e, bool in)
+{
+    if (__builtin_expect(e->queue == TIER__QUEUE_DEAD, 0))
+        return tier__order_revive(base, o, e, in);
+    if (in && o->policy->hit)
+        o->policy->hit(o->state, e);
+    return true;
 }
 #endif

@@ -1,32 +1,19 @@
 /* table.c - the sharded table: find, insert, remove, take. */
 #include "tiers/memory_private.h"
 
-static const struct tier__policy *const policies[] = {&tier__policy_s3fifo, &tier__policy_lru,
-                                                      &tier__policy_gdsf};
-
 /* ---- create and destroy */
 
-static const struct tier__policy *policy_named(const char *name)
-{
-    if (!name)
-        return policies[0];
-    for (size_t i = 0; i < sizeof policies / sizeof *policies; i++)
-        if (strcmp(policies[i]->name, name) == 0)
-            return policies[i];
-    return NULL;
-}
-
 /* Every shard's and tier's policy state, in one block that the first of them owns. */
-static bool make_policy_states(tier__memory *m)
+static bool make_policy_states(tier__memory *m, const struct tier__policy *policy)
 {
     enum { TIERS = TIER__TIER_MAX - TIER__TIER_MIN + 1 };
-    size_t size = (m->policy->state_size + 63) & ~(size_t)63;
+    size_t size = (policy->state_size + 63) & ~(size_t)63;
     char *state = tier__zalloc(&m->own, (size_t)TIERS * TIER__SHARDS, size);
     if (!state)
         return false;
     for (int i = 0; i < TIER__SHARDS; i++)
         for (int t = TIER__TIER_MIN; t <= TIER__TIER_MAX; t++, state += size)
-            m->shard[i].tier[t].policy = state;
+            m->shard[i].tier[t].order = (struct tier__order){.policy = policy, .state = state};
     return true;
 }
 
@@ -34,7 +21,7 @@ int tier__memory_create(struct tier__base *base, const struct tier__memory_optio
 {
     void *raw;
     *out = NULL;
-    const struct tier__policy *policy = policy_named(o->policy);
+    const struct tier__policy *policy = tier__policy_named(o->policy);
     if (!policy)
         return TIER_EINVAL;
     tier__memory *m = tier__alloc_lines(base, sizeof *m, &raw);
@@ -43,13 +30,13 @@ int tier__memory_create(struct tier__base *base, const struct tier__memory_optio
     memset(m, 0, sizeof *m);
     m->raw = raw;
     m->base = base;
-    m->policy = policy;
     m->own.user = base->user;
     m->own.realloc = base->realloc;
-    if (!make_policy_states(m)) {
+    if (!make_policy_states(m, policy)) {
         tier__free(base, raw);
         return TIER_ENOMEM;
     }
+    m->recorder = o->recorder;
     atomic_init(&m->alive, 1);
     for (int t = TIER__TIER_MIN; t <= TIER__TIER_MAX; t++)
         tier__budget_limit(&m->budget[t], o->budget[t]);
@@ -68,11 +55,12 @@ static void fini_shards(tier__memory *m)
 {
     for (int i = 0; i < TIER__SHARDS; i++) {
         struct tier__shard *s = &m->shard[i];
-        for (int t = TIER__TIER_MIN; t <= TIER__TIER_MAX && m->policy->fini; t++)
-            m->policy->fini(&m->own, s->tier[t].policy);
+        for (int t = TIER__TIER_MIN; t <= TIER__TIER_MAX; t++)
+            if (s->tier[t].order.policy->fini)
+                s->tier[t].order.policy->fini(&m->own, s->tier[t].order.state);
         tier__free(&m->own, s->slots.slot);
     }
-    tier__free(&m->own, m->shard[0].tier[TIER__TIER_MIN].policy);
+    tier__free(&m->own, m->shard[0].tier[TIER__TIER_MIN].order.state);
 }
 
 void tier__memory_destroy(tier__memory **pm)
@@ -82,6 +70,7 @@ void tier__memory_destroy(tier__memory **pm)
     if (!m)
         return;
     tier__memory_clear(m);
+    tier__recorder_close(&m->recorder);
     fini_shards(m);
     for (int i = 0; i < TIER__POOLS; i++) {
         pthread_mutex_lock(&m->pool[i].lock);
@@ -114,17 +103,17 @@ void tier__shard_leave(struct tier__shard *s, tier__entry *e)
     atomic_store_explicit(&e->resident, 0, memory_order_relaxed);
 }
 
-static void leave(tier__memory *m, struct tier__shard *s, tier__entry *e)
+static void leave(struct tier__shard *s, tier__entry *e)
 {
     if (!(atomic_fetch_and_explicit(&e->refs, ~TIER__PARKED, memory_order_relaxed) & TIER__PARKED))
-        m->policy->leave(s->tier[e->tier].policy, e);
+        tier__order_leave(&s->tier[e->tier].order, e);
     tier__shard_leave(s, e);
 }
 
 /* Leaves, and the table lets go of it. */
-static void expel(tier__memory *m, struct tier__shard *s, tier__entry *e, tier__entry **dead)
+static void expel(struct tier__shard *s, tier__entry *e, tier__entry **dead)
 {
-    leave(m, s, e);
+    leave(s, e);
     if (atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel) == 1)
         tier__entry_die(e, dead);
 }
@@ -142,8 +131,17 @@ static void note_hit(tier__memory *m, struct tier__shard *s, tier__entry *e)
     s->tier[e->tier].hits++;
     if (e->uses < UINT8_MAX)
         e->uses++;
-    if (m->policy->hit && !(atomic_load_explicit(&e->refs, memory_order_relaxed) & TIER__PARKED))
-        m->policy->hit(s->tier[e->tier].policy, e);
+    bool in = !(atomic_load_explicit(&e->refs, memory_order_relaxed) & TIER__PARKED);
+    if (!tier__order_hit(&m->own, &s->tier[e->tier].order, e, in))
+        atomic_fetch_or_explicit(&e->refs, TIER__PARKED, memory_order_relaxed); /* as in unpark */
+}
+
+static void note_get(tier__memory *m, int tier, const tier_digest *key, const tier__entry *e)
+{
+    if (e)
+        tier__recorder_note(m->recorder, TIER__TRACE_HIT, tier, key, e->charge, e->cost_us);
+    else
+        tier__recorder_note(m->recorder, TIER__TRACE_MISS, tier, key, 0, 0);
 }
 
 tier__entry *tier__memory_find(tier__memory *m, int tier, const tier_digest *key)
@@ -156,6 +154,8 @@ tier__entry *tier__memory_find(tier__memory *m, int tier, const tier_digest *key
     else
         s->tier[tier].misses++;
     pthread_mutex_unlock(&s->lock);
+    if (__builtin_expect(m->recorder != NULL, 0))
+        note_get(m, tier, key, e);
     return e;
 }
 
@@ -166,11 +166,13 @@ tier__entry *tier__memory_take(tier__memory *m, int tier, const tier_digest *key
     tier__entry *e = tier__slots_find(&s->slots, tier, key);
     if (e) {
         note_hit(m, s, e);
-        leave(m, s, e);
+        leave(s, e);
     } else {
         s->tier[tier].misses++;
     }
     pthread_mutex_unlock(&s->lock);
+    if (__builtin_expect(m->recorder != NULL, 0))
+        note_get(m, tier, key, e);
     return e; /* with the table's reference */
 }
 
@@ -181,9 +183,28 @@ void tier__memory_remove(tier__memory *m, int tier, const tier_digest *key)
     pthread_mutex_lock(&s->lock);
     tier__entry *e = tier__slots_find(&s->slots, tier, key);
     if (e)
-        expel(m, s, e, &dead);
+        expel(s, e, &dead);
     pthread_mutex_unlock(&s->lock);
     tier__entry_bury(dead);
+}
+
+void tier__memory_supersede(tier__memory *m, int tier, const tier_digest *key, bool remembered)
+{
+    struct tier__shard *s = tier__shard_of(m, key);
+    tier__entry *dead = NULL;
+    pthread_mutex_lock(&s->lock);
+    tier__entry *e = tier__slots_find(&s->slots, tier, key);
+    if (e && remembered)
+        expel(s, e, &dead);
+    else if (e)
+        tier__order_demote(&s->tier[tier].order, e,
+                           !(atomic_load_explicit(&e->refs, memory_order_relaxed) & TIER__PARKED));
+    pthread_mutex_unlock(&s->lock);
+    tier__entry_bury(dead);
+    if (e)
+        tier__count(m->base, TIER__MEMORY_SUPERSEDED, 1);
+    if (m->recorder)
+        tier__recorder_note(m->recorder, TIER__TRACE_DEAD, tier, key, 0, 0);
 }
 
 /* ---- inserting */
@@ -231,7 +252,7 @@ static void lend_after_all(tier__memory *m, tier__entry *e)
 /* false: out of memory. With the shard's lock held. */
 static bool enter(tier__memory *m, struct tier__shard *s, tier__entry *e)
 {
-    if (!tier__slots_reserve(&m->own, &s->slots) || !m->policy->enter(&m->own, s->tier[e->tier].policy, e))
+    if (!tier__slots_reserve(&m->own, &s->slots) || !tier__order_enter(&m->own, &s->tier[e->tier].order, e))
         return false;
     tier__slots_add(&s->slots, tier__entry_ref(e));
     s->tier[e->tier].entries++;
@@ -262,7 +283,10 @@ tier__entry *tier__memory_commit(tier__memory *m, tier__entry *e, uint64_t reser
             tier__memory_release(m, e->tier, reserved);
         return yield_to(there, e);
     }
-    if (!keep(m, e, reserved))
+    bool kept = keep(m, e, reserved);
+    if (m->recorder)
+        tier__recorder_note(m->recorder, TIER__TRACE_PUT, e->tier, &e->key, e->charge, e->cost_us);
+    if (!kept)
         return e;
     pthread_mutex_lock(&s->lock);
     there = find_pinned(s, e->tier, &e->key);
@@ -293,7 +317,7 @@ static void sweep(tier__memory *m, const void *owner)
         for (uint32_t at = 0; at < s->slots.capacity;) {
             tier__entry *e = tier__slots_at(&s->slots, at);
             if (e && (!owner || atomic_load_explicit(&e->owner, memory_order_relaxed) == owner)) {
-                expel(m, s, e, &dead); /* what follows may move back to this slot: look again */
+                expel(s, e, &dead); /* what follows may move back to this slot: look again */
             } else {
                 at++;
             }

@@ -38,6 +38,7 @@
     X(AUDIT_DIFFERENT, "audit.different", "audited hits that differed")                       \
     X(MEMORY_BYTES, "memory.bytes", "bytes that the cache keeps")                             \
     X(MEMORY_EVICTED, "memory.evicted", "entries evicted")                                    \
+    X(MEMORY_SUPERSEDED, "memory.superseded", "entries whose place a newer version took")     \
     X(MEMORY_OVERDRAFT, "memory.overdraft", "bytes lent beyond the budget, uncached")         \
     X(STORE_GET, "store.get", "records read from disk")                                       \
     X(STORE_PUT, "store.put", "records written to disk")                                      \
