@@ -1,3 +1,7 @@
 /* groups.h - every group of the bench, in the order of the table. One line a group; its file defines
  * `const struct bench_group bench_NAME`. */
-#define BENCH_GROUPS(X) X(codecs) X(store)
+/* clang-format off */
+#define BENCH_GROUPS(X) \
+    X(memory) \
+    X(store) \
+    X(codecs)

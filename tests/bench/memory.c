@@ -1,0 +1,187 @@
+/* memory.c - hits and puts beside what a C programmer would pick instead. Every peer holds every key; the
+ * same keys are asked for in the same order; sums of what was read must agree before anything is timed. */
+#include <sys/stat.h>
+#include "tests/bench/peer.h"
+
+#define ADDRESS(name) &peer_##name,
+static const struct peer *const peers[] = {PEERS(ADDRESS)};
+enum { COUNT = sizeof peers / sizeof *peers };
+
+struct side { /* a peer that was opened and filled */
+    const struct peer *peer;
+    void *state;
+    struct peer_world *w, *own; /* own: of less keys than the others'; else NULL */
+};
+enum { ZIPF, SWEEP };
+struct row {
+    const char *what;
+    enum peer_op op;
+    int order;
+    unsigned threads;
+    bool plot;
+};
+
+static void fill_run(struct peer_run *r, const struct side *s, int order)
+{
+    const struct peer_world *w = s->w;
+    *r = (struct peer_run){.peer = s->state, .w = w, .sequence = order == ZIPF ? w->zipf : w->sweep};
+    r->length = order == ZIPF ? PEER_SEQUENCE : w->keys;
+    for (int t = 0; t < PEER_THREADS; t++) {
+        r->thread[t].value = bench_alloc(PEER_VALUE_MAX);
+        memcpy(r->thread[t].value, w->noise, PEER_VALUE_MAX);
+        r->thread[t].at = (uint32_t)t * (r->length / 2);
+    }
+}
+
+static void drop_run(struct peer_run *r)
+{
+    for (int t = 0; t < PEER_THREADS; t++)
+        free(r->thread[t].value);
+}
+
+/* Opens peers, those alone that evict where keep is set, and puts every key into each. */
+static size_t open_sides(struct bench *b, struct peer_world *w, uint32_t keep, struct side side[COUNT])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < COUNT; i++) {
+        struct peer_run fill;
+        if (!peers[i]->open || (keep && !peers[i]->evicts))
+            continue;
+        char *dir = bench_text("%s/%s-%zu%s", b->dir, peers[i]->name, w->size, keep ? "-evicting" : "");
+        if (mkdir(dir, 0700))
+            bench_die(dir);
+        struct peer_world *own =
+            peers[i]->most && peers[i]->most < w->keys ? peer_world_new(peers[i]->most, w->size) : NULL;
+        side[n] = (struct side){peers[i], NULL, own ? own : w, own};
+        side[n].state = peers[i]->open(&(struct peer_setup){side[n].w, keep, dir});
+        fill_run(&fill, &side[n], SWEEP);
+        peers[i]->run[PEER_PUT](&fill, &(struct bench_batch){0, 0, side[n].w->keys});
+        drop_run(&fill);
+        free(dir);
+        n++;
+    }
+    return n;
+}
+
+static void close_sides(struct side *side, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        side[i].peer->close(side[i].state);
+        if (side[i].own)
+            peer_world_free(side[i].own);
+    }
+}
+
+static const char *size_name(size_t size)
+{
+    return size == 64 ? "64 B" : size == 1024 ? "1 KiB" : "16 KiB";
+}
+
+static void race(struct bench *b, const struct peer_world *w, const struct side *side, size_t n,
+                 const struct row *row, bool evicting)
+{
+    struct peer_run run[COUNT];
+    struct bench_contender c[COUNT];
+    size_t m = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!side[i].peer->run[row->op])
+            continue;
+        fill_run(&run[m], &side[i], row->order);
+        run[m].goes_on = evicting;
+        c[m] = (struct bench_contender){side[i].peer->name, &run[m], side[i].peer->run[row->op],
+                                        .threads = row->threads};
+        c[m++].own = side[i].own != NULL;
+    }
+    char *name = bench_text("%s %s", row->what, size_name(w->size));
+    bench_race(b, &(struct bench_race){name, c, m, .same = true, .plot = row->plot});
+    free(name);
+    for (size_t i = 0; i < m; i++)
+        drop_run(&run[i]);
+}
+
+static const struct row rows[] = {
+    {"view and read", PEER_READ, ZIPF, 1, true},
+    {"view untouched", PEER_VIEW, ZIPF, 1, false},
+    {"get", PEER_GET, ZIPF, 1, true},
+    {"put", PEER_PUT, ZIPF, 1, true},
+    {"90/10", PEER_MIX, ZIPF, 1, false},
+    {"sweep: view and read", PEER_READ, SWEEP, 1, false},
+    {"sweep: get", PEER_GET, SWEEP, 1, false},
+    {"2 threads: view and read", PEER_READ, ZIPF, 2, true},
+    {"2 threads: get", PEER_GET, ZIPF, 2, false},
+    {"2 threads: 90/10", PEER_MIX, ZIPF, 2, false},
+};
+static const struct row evicting = {"evicting put", PEER_PUT, SWEEP, 1, true};
+
+static void run_size(struct bench *b, uint32_t keys, size_t size)
+{
+    struct peer_world *w = peer_world_new(keys, size);
+    struct side side[COUNT];
+    size_t n = open_sides(b, w, 0, side);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        race(b, w, side, n, &rows[i], false);
+    close_sides(side, n);
+    n = open_sides(b, w, keys / 2, side);
+    race(b, w, side, n, &evicting, true);
+    close_sides(side, n);
+    peer_world_free(w);
+}
+
+/* ---- ours and the floor against themselves: larger values, another thread. The same number of entries each.
+ */
+static void against_themselves(struct bench *b, uint32_t keys)
+{
+    static const struct peer *const pair[] = {&peer_tierkit, &peer_floor};
+    static const size_t sizes[] = {64, PEER_VALUE_MAX};
+    static const char *const size_names[2][2] = {{"tierkit 64 B", "tierkit 16 KiB"},
+                                                 {"floor 64 B", "floor 16 KiB"}};
+    static const char *const thread_names[2][2] = {{"tierkit 1 thread", "tierkit 2 threads"},
+                                                   {"floor 1 thread", "floor 2 threads"}};
+    struct peer_world *w[2] = {peer_world_new(keys, sizes[0]), peer_world_new(keys, sizes[1])};
+    struct bench_contender c[4];
+    struct peer_run run[4];
+    struct side side[4];
+    for (int i = 0; i < 4; i++) {
+        const struct peer *p = pair[i / 2];
+        side[i] = (struct side){p, p->open(&(struct peer_setup){w[i % 2], 0, NULL}), w[i % 2], NULL};
+        fill_run(&run[i], &side[i], SWEEP);
+        p->run[PEER_PUT](&run[i], &(struct bench_batch){0, 0, keys});
+        run[i].sequence = w[i % 2]->zipf;
+        run[i].length = PEER_SEQUENCE;
+        c[i] = (struct bench_contender){size_names[i / 2][i % 2], &run[i], p->run[PEER_VIEW], .threads = 1};
+    }
+    bench_race(b, &(struct bench_race){"untouched view by size", c, 4, .base = NULL});
+    for (int i = 0; i < 4; i++) { /* of the worlds of 64 B; both threads share a run, at other places of it */
+        c[i] = (struct bench_contender){thread_names[i / 2][i % 2], &run[i & ~1], pair[i / 2]->run[PEER_READ],
+                                        .threads = (unsigned)i % 2 + 1};
+    }
+    bench_race(b, &(struct bench_race){"view and read by threads", c, 4, .base = NULL});
+    for (int i = 0; i < 4; i++) {
+        drop_run(&run[i]);
+        pair[i / 2]->close(side[i].state);
+    }
+    peer_world_free(w[0]);
+    peer_world_free(w[1]);
+}
+
+static void run(struct bench *b)
+{
+    for (size_t i = 0; i < COUNT; i++)
+        if (!peers[i]->open)
+            bench_missing(b, peers[i]->name, "not there when this was compiled");
+    against_themselves(b, b->quick ? 100 : 32768);
+    run_size(b, b->quick ? 200 : 100000, 64);
+    run_size(b, b->quick ? 200 : 100000, 1024);
+    run_size(b, b->quick ? 100 : 8192, PEER_VALUE_MAX);
+}
+
+static const struct bench_goal goals[] = {
+    {"view of 64 B by the floor", "view and read 64 B", "tierkit", NULL, "floor", '<', 1.6},
+    {"GLib's view of 64 B by ours", "view and read 64 B", "glib", NULL, "tierkit", '>', 3},
+    {"untouched view, 16 KiB by 64 B", "untouched view by size", "tierkit 16 KiB", NULL, "tierkit 64 B", '<',
+     1.2},
+    {"view, one thread by two", "view and read by threads", "tierkit 1 thread", NULL, "tierkit 2 threads",
+     '>', 1.8},
+    {.name = NULL}};
+const struct bench_group bench_memory = {"memory", "hits and puts beside peers; time of one operation", run,
+                                         goals};
