@@ -333,6 +333,11 @@ static int build(tier_session *s, tier__node *n, const struct tier__cause *cause
     uint64_t start = tier__monotonic_us();
     int rc = tier__forwards(n) ? forward(s, n, b) : call_build(s, n, b);
     uint64_t cost = tier__monotonic_us() - start;
+    if (!tier__forwards(n)) {
+        tier_type *t = (tier_type *)n->type;
+        atomic_fetch_add_explicit(&t->cost_us, cost, memory_order_relaxed);
+        atomic_fetch_add_explicit(&t->timed, 1, memory_order_relaxed);
+    }
     if (!f.sticky && !f.out_of_memory && tier__remembered(rc))
         recheck(s, &f);
     if (f.sticky)

@@ -22,17 +22,11 @@ static bool is_ours(const tier_session *s, const tier_session *active, uint32_t 
     return false;
 }
 
-/* Would s wait for itself if it waited for other? Follows waits, and from a build to the forks that it must
- * join. *across: some wait on the way is for another view's build. Flight lock held. */
-static bool waits_for_us(tier_session *s, tier_session *other, bool *across)
+/* Marks whom a marked session waits for, itself or through others. *across: for another view's build. Flight
+ * and world lock held. */
+static void spread(tier_cache *c, bool *across)
 {
-    tier_cache *c = s->cache;
-    bool more = true;
-    *across = false;
-    pthread_mutex_lock(&c->world_lock);
-    for (tier_session *t = c->sessions; t; t = t->next)
-        t->mark = t == other;
-    while (more) {
+    for (bool more = true; more;) {
         more = false;
         for (tier_session *t = c->sessions; t; t = t->next) {
             if (!t->mark)
@@ -46,6 +40,18 @@ static bool waits_for_us(tier_session *s, tier_session *other, bool *across)
                     f->mark = more = true;
         }
     }
+}
+
+/* Would s wait for itself if it waited for other? Follows waits, and from a build to the forks that it must
+ * join. *across: some wait on the way is for another view's build. Flight lock held. */
+static bool waits_for_us(tier_session *s, tier_session *other, bool *across)
+{
+    tier_cache *c = s->cache;
+    *across = false;
+    pthread_mutex_lock(&c->world_lock);
+    for (tier_session *t = c->sessions; t; t = t->next)
+        t->mark = t == other;
+    spread(c, across);
     bool circle = false;
     for (tier_session *up = s; up; up = up->fork_frame ? up->parent : NULL)
         circle |= up->mark;
@@ -166,4 +172,26 @@ void tier__build_leave(tier_session *s, tier__node *n)
         n->building = NULL;
     wake(s, n, true);
     pthread_mutex_unlock(&c->flight);
+}
+
+void tier__holds(tier_session *s, int more)
+{
+    pthread_mutex_lock(&s->cache->flight);
+    s->leases += (uint32_t)more;
+    pthread_mutex_unlock(&s->cache->flight);
+}
+
+bool tier__holder_waits(tier_session *s)
+{
+    tier_cache *c = s->cache;
+    bool across;
+    pthread_mutex_lock(&c->flight);
+    pthread_mutex_lock(&c->world_lock);
+    for (tier_session *t = c->sessions; t; t = t->next)
+        t->mark = t->leases > 0;
+    spread(c, &across);
+    bool waits = s->mark;
+    pthread_mutex_unlock(&c->world_lock);
+    pthread_mutex_unlock(&c->flight);
+    return waits;
 }

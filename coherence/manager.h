@@ -168,6 +168,7 @@ struct tier_type {
     tier_digest identity; /* of everything but path and arguments */
     uint32_t index;       /* 0, 1... in the order of definition; never used again */
     atomic_uint lent;
+    atomic_uint_fast64_t timed, cost_us;     /* builds that ended, and how long they took */
     atomic_uint_fast64_t built, hit, loaded; /* hit: and what live sessions recall */
     struct tier_type *next;
     atomic_bool audit_told; /* a difference was logged */
@@ -267,8 +268,10 @@ struct tier_session {
     struct tier__recall recall;
     tier_session *waits_for; /* guarded by flight; NULL as soon as waits_on is left, before we wake up */
     tier__node *waits_on;
-    bool waits_across; /* for another view's build */
-    bool mark;         /* of a search; guarded by flight */
+    uint32_t leases;       /* that it holds; guarded by flight */
+    atomic_bool impatient; /* of the root: a wait for another process ran into its limit */
+    bool waits_across;     /* for another view's build */
+    bool mark;             /* of a search; guarded by flight */
     struct tier__buf detail;
     tier_session *next; /* of the cache's list; guarded by world */
 };
@@ -494,6 +497,20 @@ void tier__leave(tier_session *s, tier__node *n);
  */
 bool tier__build_enter(tier_session *s, tier__node *n);
 void tier__build_leave(tier_session *s, tier__node *n);
+void tier__holds(tier_session *s, int more); /* one lease more (1) or less (-1) */
+/* Does s, or a session of this process that waits for it, hold a lease? */
+bool tier__holder_waits(tier_session *s);
+
+/* ---- lease.c */
+struct tier__lease {    /* of one request */
+    bool ours;          /* until tier__lease_end */
+    int64_t wait_until; /* monotonic ms, however often it is waited for; 0: not yet */
+};
+/* Before n is built: true: look at its variants again. */
+bool tier__lease_begin(tier_session *s, tier__node *n, struct tier__lease *l);
+/* built: what was published, if anything; who waits for it can have it when this returns. */
+void tier__lease_end(tier_session *s, tier__node *n, const struct tier__variant *built,
+                     struct tier__lease *l);
 
 /* ---- resolve.c, build.c */
 enum { TIER__WANT_VALUE = 1, TIER__NO_BUILD = 2 };

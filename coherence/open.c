@@ -357,6 +357,7 @@ void tier__cache_after_fork(tier_cache *c)
     graph_init(c);
     if (memory_open(c) || tier__hub_create(&c->base, &c->hub))
         c->flags |= TIER_NO_MEMORY;
+    tier__store_forget(c->store);
     c->store = NULL;
     store_open(c);
 }

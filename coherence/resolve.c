@@ -18,6 +18,7 @@ struct step { /* one request on its way up to date */
     uint32_t count, at, edge;
     uint64_t changes; /* of the node's variants, when they were taken */
     bool entered, child_failed, snapped;
+    struct tier__lease lease; /* other processes know that we compute it */
     struct tier__cause cause; /* of the newest variant's end */
 };
 
@@ -109,6 +110,7 @@ static void pop(struct walk *w, bool failed)
     w->top = t->below;
     if (failed && w->top)
         w->top->child_failed = true;
+    tier__lease_end(w->s, t->node, NULL, &t->lease); /* what was known after all */
     if (t->entered)
         tier__leave(w->s, t->node);
     step_variants_drop(c, t);
@@ -308,9 +310,9 @@ static int build_step(struct walk *w, struct step *t)
     struct tier__built b;
     if (w->flags & TIER__NO_BUILD)
         return tier__say(s, TIER_EABSENT, "not known without building");
-    if (tier__build_enter(s, t->node) || variants_moved(c, t)) {
+    if (tier__build_enter(s, t->node) || variants_moved(c, t) || tier__lease_begin(s, t->node, &t->lease)) {
         tier__build_leave(s, t->node);
-        t->snapped = false; /* another session has just built it: look at what came of that */
+        t->snapped = false; /* another session or process has just built it: look at what came of that */
         return 1;
     }
     int rc = tier__session_check(s);
@@ -322,8 +324,10 @@ static int build_step(struct walk *w, struct step *t)
         rc = publish(s, t->node, &b);
         if (!rc && !t->below && b.entry && !b.entry->exclusive)
             w->built = tier__entry_ref(b.entry);
+        tier__lease_end(s, t->node, rc || b.once ? NULL : b.variant, &t->lease);
         tier__built_fini(c, &b);
     }
+    tier__lease_end(s, t->node, NULL, &t->lease);
     tier__build_leave(s, t->node);
     return rc;
 }

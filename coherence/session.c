@@ -89,6 +89,7 @@ static tier_session *session_new(tier_cache *c, tier__view *v, tier_session *par
     s->root = s;
     atomic_init(&s->canceled, 0);
     atomic_init(&s->forks, 0);
+    atomic_init(&s->impatient, false);
     tier__buf_init(&s->detail, &c->base);
     if (!parent)
         return s;

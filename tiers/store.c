@@ -29,6 +29,7 @@ int tier__store_open(struct tier__base *base, const struct tier__store_options *
         tier__free(base, s);
         return rc;
     }
+    tier__lease_open(s);
     *st = s;
     return TIER_OK;
 }
@@ -40,6 +41,7 @@ void tier__store_close(tier__store **st)
     if (!s)
         return;
     s->magic = 0;
+    tier__store_forget(s);
     tier__env_release(s->base, &s->env);
     tier__codec_destroy(&s->codec);
     tier__free(s->base, s);

@@ -118,6 +118,18 @@ void tier__write_abort(tier__write **w);
  * quarantined by the next open. */
 int tier__store_sync(tier__store *st);
 
+/* Leases by key among the handles on one store, of all processes. They are advice: no answer depends on them.
+ * None is passed on by fork, each ends with its handle at the latest. */
+int tier__lease_take(tier__store *st, uint64_t key); /* TIER_EBUSY: another's; TIER_EIO: not to be had */
+bool tier__lease_held(const tier__store *st, uint64_t key); /* by another */
+void tier__lease_want(tier__store *st, uint64_t key,
+                      bool want); /* tells its owner that we wait, or no more */
+bool tier__lease_wanted(const tier__store *st, uint64_t key);
+void tier__lease_drop(tier__store *st, uint64_t key);
+bool tier__store_shared(const tier__store *st); /* another process has it open */
+/* In a forked child, of the parent's handle: gives back what would keep the parent's leases past its end. */
+void tier__store_forget(tier__store *st);
+
 /* For tiercheck (I13), on a directory, without opening damaged data with LMDB: the gate's verdict and each
  * unsound record. Returns 0, or an error that kept the check from running. read_data: also inflate and
  * compare every blob. */

@@ -13,7 +13,10 @@ struct tier__store {
     tier__codec *codec;
     bool read_only;
     int64_t write_deadline_ms;
+    int lease_fd; /* a description of v1/lock of our own; -1: no leases */
 };
+
+void tier__lease_open(tier__store *st); /* once env is attached */
 
 /* Where a value goes once its plain size is known. */
 struct tier__sink {

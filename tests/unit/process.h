@@ -27,7 +27,7 @@ enum { CHILD_LIMIT_S = 60 };
 struct world {
     char dir[256];
     tier_cache *c;
-    int built;
+    int built, fail; /* for the types of a test */
     atomic_int warnings;
     bool fixed; /* dir is another world's: never removed */
 };

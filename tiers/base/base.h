@@ -33,6 +33,9 @@
     X(CLOSURE_HIT, "closure.hit", "results verified by their leaves alone")                   \
     X(CLOSURE_MISS, "closure.miss", "leaf lists with a changed leaf")                         \
     X(FLIGHT_JOINED, "flight.joined", "requests that waited for the same one in flight")      \
+    X(LEASE_TAKEN, "lease.taken", "builds that other processes were told of")                 \
+    X(LEASE_WAITED, "lease.waited", "requests that waited for another process")               \
+    X(LEASE_EXPIRED, "lease.expired", "such waits that ran into lease_ms")                    \
     X(ALARM_UNDECLARED, "alarm.undeclared", "different bytes under one content key")          \
     X(AUDIT_CHECKED, "audit.checked", "hits recomputed and compared")                         \
     X(AUDIT_DIFFERENT, "audit.different", "audited hits that differed")                       \
