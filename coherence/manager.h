@@ -167,6 +167,7 @@ struct tier_type {
     tier_type_def def;
     tier_digest identity; /* of everything but path and arguments */
     uint32_t index;       /* 0, 1... in the order of definition; never used again */
+    uint16_t owner;       /* of its values in the memory tiers; no other defined type has it */
     atomic_uint lent;
     atomic_uint_fast64_t timed, cost_us;     /* builds that ended, and how long they took */
     atomic_uint_fast64_t built, hit, loaded; /* hit: and what live sessions recall */

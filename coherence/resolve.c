@@ -283,7 +283,7 @@ static int publish(tier_session *s, tier__node *n, struct tier__built *b)
     bool shared = b->entry && !tier__forwards(n) && (kept || (b->entry->exclusive && !b->once));
     if (shared)
         b->entry = tier__memory_insert(c->memory, b->entry);
-    bool keep = b->entry && !b->entry->exclusive && (!kept || !b->entry->resident);
+    bool keep = b->entry && !b->entry->exclusive && (!kept || !tier__entry_resident(b->entry));
     int rc = tier__bind(s, n, b->variant, keep ? b->entry : NULL, TIER_BUILT);
     if (!rc && kept) {
         tier__superseded_variant(c, n, b->variant);

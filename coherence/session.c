@@ -299,8 +299,8 @@ int tier__lend(tier_session *s, tier__entry *e, uint32_t from, tier_value *v)
     loan_link(scope_of(s), l);
     v->data = e->data;
     v->size = e->data ? e->size : 0;
-    v->object = e->object;
-    v->hash = e->hash;
+    v->object = tier__entry_object(e);
+    v->hash = *tier__entry_hash(e);
     v->from = from;
     v->age_ms = 0;
     v->pin = l;

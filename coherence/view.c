@@ -120,7 +120,7 @@ tier__entry *tier__entry_of(tier_cache *c, int tier, const void *data, size_t si
     if (size)
         memcpy(e->data, data, size);
     tier__digest_of(data, size, &e->key);
-    e->hash = e->key;
+    *tier__entry_hash(e) = e->key;
     return e;
 }
 
@@ -182,7 +182,7 @@ static int read_sized(tier_cache *c, int fd, size_t size, tier__entry **out)
         return rc;
     }
     tier__digest_of(e->data, size, &e->key);
-    e->hash = e->key;
+    *tier__entry_hash(e) = e->key;
     *out = e;
     return 0;
 }
@@ -230,7 +230,7 @@ static int read_file(tier_cache *c, struct tier__path *p, struct tier__statid *i
         return rc == 1 ? TIER_ECHANGED : rc;
     tier__count(&c->base, TIER__FILE_READ, 1);
     tier__count(&c->base, TIER__FILE_READ_BYTES, (*e)->size);
-    (*e)->cost_us = (uint32_t)(tier__monotonic_us() - start);
+    tier__entry_set_cost(*e, (uint32_t)(tier__monotonic_us() - start));
     *e = tier__memory_insert(c->memory, *e);
     pthread_mutex_lock(&c->graph);
     tier_digest before = p->memo.digest;

@@ -163,7 +163,7 @@ static void *tierkit_open(const struct peer_setup *s)
 {
     struct ours *p = bench_alloc(sizeof *p);
     struct tier__memory_options o = {.policy = NULL};
-    o.budget[TIER_TREE] = s->keep ? s->keep * tier__memory_charge(s->w->size) : UINT64_C(1) << 40;
+    o.budget[TIER_TREE] = s->keep ? s->keep * tier__memory_charge(NULL, s->w->size) : UINT64_C(1) << 40;
     tier__base_init(&p->base, NULL);
     if (tier__memory_create(&p->base, &o, &p->memory))
         bench_die("memory");
