@@ -1,6 +1,7 @@
 /* build.c - running a build: its reads are written down in a frame, and what it came to becomes a variant
  * under the content key of exactly those reads (I4, I8). */
 #include "coherence/audit.h"
+#include "coherence/stale.h"
 
 /* H(identity, ordered H(kind, name, observed value)); no path of this machine is in it (I1). */
 static void content_key(tier_cache *c, const tier__node *n, const tier__frame *f, tier_digest *key)
@@ -220,6 +221,8 @@ static int forward(tier_session *s, tier__node *n, struct tier__built *out)
         rc = tier__resolve(s, inner, TIER__WANT_VALUE, &v, &e, &from);
     s->content = outer;
     tier__entry_unref(bytes);
+    if (!rc && from == TIER_STALE)
+        tier__stale_given(s, inner);
     if (!rc) {
         struct tier__dep *result = tier__dep_at(c, inner->dep);
         version = tier__dep_version(c, result, &v->hash);
@@ -307,6 +310,8 @@ static int finish(tier_session *s, tier__node *n, tier__frame *f, int rc, const 
     keyed.edges = b->variant->edges;
     content_key(c, n, &keyed, &b->variant->key);
     b->once = f->once;
+    b->stale = f->stale;
+    b->stale_since_ms = f->stale_since_ms;
     if (forwards)
         return rc ? 0 : forward_variant(s, n, f, b->variant, b);
     if (rc) {

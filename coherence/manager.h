@@ -92,6 +92,7 @@ struct tier__variant { /* one remembered (dependencies -> content key); immutabl
     char *text;                     /* of the failure, or NULL */
     uint64_t born;                  /* ban sequence when its computation began */
     int64_t created_ms, expires_ms; /* 0: never */
+    int64_t true_ms;                /* when a view last found it to hold; guarded by graph, memory only */
     uint64_t size;                  /* of the value, in bytes */
     uint32_t cost_us;
     struct tier__edge *edges;
@@ -210,6 +211,7 @@ typedef struct tier__view {
     uint64_t bans, event;             /* sequences at begin */
     struct tier__world *world;        /* overlays and inputs as they were; referenced */
     struct tier__chunks looks, slots; /* struct tier__look by path id, struct tier__slot by dependency id */
+    struct tier__chunks stale;        /* struct tier__stale by dependency id */
     bool looked;                      /* a path was looked at one by one */
     struct tier__closure
         *closure; /* verified wholesale at the view's begin: its leaves are this view's looks */
@@ -237,7 +239,9 @@ typedef struct tier__frame { /* a running build, or what a fork inside one has r
     uint32_t seen_capacity;
     int sticky;
     bool once, out_of_memory, path_free;
-    bool audit; /* to compare: no previous objects */
+    bool audit;             /* to compare: no previous objects */
+    bool stale;             /* it was given a stale answer, */
+    int64_t stale_since_ms; /* true until then */
     char *once_why, *fail_text;
     int handed; /* the last remembered failure that something below gave, and its text */
     char *handed_text;
@@ -527,13 +531,18 @@ struct tier__built {
     struct tier__variant *variant; /* referenced */
     tier__entry *entry;            /* referenced; NULL for a failure */
     struct tier__buf saved;        /* the blob, where it is not just the entry's bytes */
-    bool once;
+    bool once, stale;
+    int64_t stale_since_ms;
     const struct tier__variant *instead; /* of this one, which goes; NULL: none. Borrowed */
 };
 /* Runs the build in a frame of its own. 0: a result or a remembered failure; else nothing that is to be kept.
  */
 int tier__build(tier_session *s, tier__node *n, const struct tier__cause *cause, struct tier__built *out);
 void tier__built_fini(tier_cache *c, struct tier__built *b);
+/* publish.c: the built result, bound; and known to others, unless it is not to be kept. */
+int tier__publish(tier_session *s, tier__node *n, struct tier__built *b);
+/* Counts and tells that n gave two answers to equal inputs. */
+void tier__undeclared(tier_session *s, const tier__node *n, const char *when);
 int tier__cycle(tier_session *s, const tier__node *n); /* TIER_ECYCLE with the path of it */
 
 /* ---- load.c, flush.c, record.c, closure.c */

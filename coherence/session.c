@@ -1,6 +1,6 @@
 /* session.c - a thread's hold on a view: begin, fork, end; its loans, its last error, its deadline; and what
  * its running build has read so far. */
-#include "coherence/manager.h"
+#include "coherence/stale.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <unistd.h>
@@ -170,6 +170,8 @@ static void fork_join(tier_session *s)
     if (mine->sticky && !to->sticky)
         to->sticky = mine->sticky;
     to->once |= mine->once;
+    if (mine->stale)
+        tier__stale_frame(to, mine->stale_since_ms);
     if (mine->expires_ms && (!to->expires_ms || mine->expires_ms < to->expires_ms))
         to->expires_ms = mine->expires_ms;
     tier__buf_put(&to->tags, mine->tags.data, mine->tags.size);

@@ -1,5 +1,5 @@
 /* view.c - one view's looks: the first look at a path holds until the view ends (I9). */
-#include "coherence/manager.h"
+#include "coherence/stale.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -22,6 +22,7 @@ tier__view *tier__view_new(tier_cache *c)
     v->clock_ms = tier__now_ms();
     v->looks.element = sizeof(struct tier__look);
     v->slots.element = sizeof(struct tier__slot);
+    v->stale.element = sizeof(struct tier__stale);
     pthread_mutex_init(&v->lock, NULL);
     pthread_mutex_lock(&c->world_lock);
     v->bans = c->ban_sequence;
@@ -44,6 +45,7 @@ void tier__view_unref(tier__view *v)
             tier__entry_unref(slot[i].entry);
         }
     }
+    tier__stale_free(v);
     tier__chunks_fini(&c->base, &v->slots);
     tier__chunks_fini(&c->base, &v->looks);
     tier__closures_free(v);
