@@ -3,5 +3,7 @@
 /* clang-format off */
 #define BENCH_GROUPS(X) \
     X(memory) \
+    X(path) \
+    X(bytes) \
     X(store) \
     X(codecs)

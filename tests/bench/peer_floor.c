@@ -170,6 +170,14 @@ static void *tierkit_open(const struct peer_setup *s)
     return p;
 }
 
+uint64_t peer_tierkit_charged(void *peer)
+{
+    struct ours *p = peer;
+    struct tier__memory_stats s;
+    tier__memory_stats(p->memory, TIER_TREE, &s);
+    return s.bytes;
+}
+
 static void tierkit_close(void *peer)
 {
     struct ours *p = peer;
