@@ -150,9 +150,12 @@ static void store_open(tier_cache *c)
                   *why ? why : tier_strerror(rc));
         return;
     }
-    c->last_news = tier__store_news(c->store);
+    c->last_news = tier__store_reads(c->store);
     c->epoch = 1;
-    tier__bans_load(c);
+    if (!tier__bans_load(c)) {
+        tier__bans_unread(c);
+        c->last_news = 0;
+    }
 }
 
 /* An aid for a person at work, so trouble with it is told and nothing more. */
