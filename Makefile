@@ -54,9 +54,9 @@ ORACLE_FILES := $(if $(ORACLE_SRC),$(BUILD)/liboracle.a $(if $(wildcard tests/or
 TEST_FILES := $(addprefix $(BUILD)/tests/,$(UNIT_TESTS) $(CONFORMANCE) $(SUITES) bench) $(addprefix $(BUILD)/examples/,$(EXAMPLES)) $(ORACLE_FILES)
 
 # These goals find and install what is missing before anything is compiled; a plain make installs nothing.
-DEPS := $(if $(filter check demo unit tidy,$(MAKECMDGOALS)),deps)
+DEPS := $(if $(filter check torture demo unit tidy,$(MAKECMDGOALS)),deps)
 
-.PHONY: all lib tests unit check demo bench tidy sanitize tsan valgrind install uninstall clean help deps FORCE
+.PHONY: all lib tests unit check torture demo bench tidy sanitize tsan valgrind install uninstall clean help deps FORCE
 all: lib $(PROGRAM_FILES) ## libraries and programs, into build/ (or BUILD=DIR)
 lib: $(STATIC) $(SHARED)
 tests: all $(TEST_FILES) ## compile every test without running it
@@ -201,6 +201,9 @@ unit: $(UNIT_RUNS) $(CONTRACT_RUN) ## run the unit tests and the contract's
 	@BUILD=$(BUILD) sh tools/build/run-test.sh --sum unit $(UNIT_RUNS) $(CONTRACT_RUN)
 check: deps all $(ALL_RUNS) ## install what is missing, build, run every test
 	@BUILD=$(BUILD) sh tools/build/run-test.sh --sum check $(ALL_RUNS)
+# make check runs the same program for fewer answers.
+torture: deps $(BUILD)/tests/torture ## a million answers of several processes on a changing tree, each checked
+	@TORTURE_ANSWERS=$${TORTURE_ANSWERS:-1000000} $(BUILD)/tests/torture
 # Helpers that time and damage, and a library that is preloaded to see which paths a run looks at.
 DEMO_FILES := $(addprefix $(BUILD)/demo/,timed floor damage probes.so)
 $(BUILD)/demo/probes.so: tests/demo/probes.c $(BUILD)/flags | $(DEPS)
