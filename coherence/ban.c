@@ -129,7 +129,7 @@ static bool sequence_read(tier_cache *c, bool *known, uint64_t *counter)
 
 /* Rows are numbered without gaps up to the counter: where one is missing or damaged, nobody can say what it
  * banned, so it bans everything (I11: it never assumes). */
-bool tier__bans_load(tier_cache *c)
+static bool bans_load(tier_cache *c)
 {
     struct loading l = {.c = c};
     uint64_t counter = 0;
@@ -159,19 +159,44 @@ bool tier__bans_load(tier_cache *c)
     return true;
 }
 
-void tier__bans_unread(tier_cache *c)
+/* Somebody may have banned anything: all that is older is banned. */
+static void bans_unread(tier_cache *c)
 {
     pthread_mutex_lock(&c->world_lock);
     c->ban_floor = ++c->ban_sequence;
     pthread_mutex_unlock(&c->world_lock);
 }
 
-void tier__bans_lost(tier_cache *c)
+/* Those of others are heard no more. */
+static void bans_lost(tier_cache *c)
 {
-    tier__bans_unread(c);
+    bans_unread(c);
     tier__log(&c->base, TIER_LOG_WARNING,
               "store: what other processes invalidate from now on is not heard here; all that is remembered "
               "counts as invalidated now, and a restart of this program finds the store that is there then");
+}
+
+void tier__news(tier_cache *c)
+{
+    if (!c->store)
+        return;
+    uint64_t news = tier__store_glance(c->store);
+    if (news == atomic_load_explicit(&c->last_news, memory_order_acquire))
+        return;
+    /* What a snapshot holds, asked before reading, is what has been read: news may be ahead of it. */
+    uint64_t read = news == TIER__NEWS_LOST ? news : tier__store_reads(c->store);
+    if (news == TIER__NEWS_LOST)
+        bans_lost(c);
+    else if (!read || !bans_load(c)) {
+        bans_unread(c); /* I11: it never assumes; and the next session tries again */
+        read = 0;
+    }
+    pthread_mutex_lock(&c->graph); /* after the bans: who sees no news sees all of them */
+    if (read != c->last_news) {
+        c->last_news = read;
+        c->epoch++;
+    }
+    pthread_mutex_unlock(&c->graph);
 }
 
 /* The row, under the next sequence of the store. */

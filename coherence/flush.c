@@ -578,26 +578,3 @@ void tier__session_over(tier_cache *c)
     }
     tier__pending_flush(c, false);
 }
-
-void tier__news(tier_cache *c)
-{
-    if (!c->store)
-        return;
-    uint64_t news = tier__store_glance(c->store);
-    if (news == atomic_load_explicit(&c->last_news, memory_order_acquire))
-        return;
-    /* What a snapshot holds, asked before reading, is what has been read: news may be ahead of it. */
-    uint64_t read = news == TIER__NEWS_LOST ? news : tier__store_reads(c->store);
-    if (news == TIER__NEWS_LOST)
-        tier__bans_lost(c);
-    else if (!read || !tier__bans_load(c)) {
-        tier__bans_unread(c); /* I11: it never assumes; and the next session tries again */
-        read = 0;
-    }
-    pthread_mutex_lock(&c->graph); /* after the bans: who sees no news sees all of them */
-    if (read != c->last_news) {
-        c->last_news = read;
-        c->epoch++;
-    }
-    pthread_mutex_unlock(&c->graph);
-}

@@ -552,27 +552,9 @@ void tier__superseded(tier_cache *c, int tier, const tier_digest *key, bool reme
 void tier__superseded_variant(tier_cache *c, const tier__node *n, const struct tier__variant *now);
 void tier__superseded_leave(tier_cache *c); /* when a session has ended */
 
-/* ---- observations.c: one view's observations told from outside, for tests */
-struct tier__observation {
-    int kind;         /* TIER__K_... */
-    const char *path; /* key path; NULL: none */
-    uint32_t fields;  /* of STAT */
-    const void *name; /* LISTING: glob; INPUT, ENV, CONFIG: name; RESULT: identity */
-    size_t name_size;
-    tier_digest value; /* as in content keys; a failure has a digest too */
-};
-/* What the view of s has observed by name; what it took over wholesale with a closure is not among it. */
-int tier__observations(tier_session *s, void (*each)(void *user, const struct tier__observation *o),
-                       void *user);
-/* Observes one more, or what was observed before, without needing bytes that may be gone: fills o->value. */
-int tier__observe(tier_session *s, struct tier__observation *o);
-
 /* ---- ban.c, mark.c */
 bool tier__banned(tier_cache *c, const tier__node *n, const struct tier__variant *v, uint64_t at);
 int tier__ban(tier_cache *c, int by, const char *what, void *pattern);
-bool tier__bans_load(tier_cache *c);   /* false: the log could not be read now */
-void tier__bans_unread(tier_cache *c); /* somebody may have banned anything: all that is older is banned */
-void tier__bans_lost(tier_cache *c); /* those of others are heard no more: all that is older is banned */
 void tier__bans_free(tier_cache *c);
 void tier__mark(tier_cache *c, int kind, const char *name); /* an event: DIRTY, MAYBE, events, cancellation */
 void tier__publish_result(tier_cache *c, const tier__node *n, tier__entry *e); /* to the streams */

@@ -1,6 +1,6 @@
 /* observations.c - what a view has seen so far, and what it sees in one more place: for tests that hold every
  * answer against it. */
-#include "coherence/manager.h"
+#include "coherence/observations.h"
 
 static void give(tier_cache *c, struct tier__edge at,
                  void (*each)(void *user, const struct tier__observation *o), void *user)

@@ -150,12 +150,9 @@ static void store_open(tier_cache *c)
                   *why ? why : tier_strerror(rc));
         return;
     }
-    c->last_news = tier__store_reads(c->store);
+    c->last_news = 0;
     c->epoch = 1;
-    if (!tier__bans_load(c)) {
-        tier__bans_unread(c);
-        c->last_news = 0;
-    }
+    tier__news(c);
 }
 
 /* An aid for a person at work, so trouble with it is told and nothing more. */

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "coherence/manager.h"
+#include "coherence/observations.h"
 #include "tests/torture/torture.h"
 
 enum { MADE_MAX = 2048, VERSIONS_MAX = 4096 };
