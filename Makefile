@@ -157,8 +157,9 @@ $(BUILD)/tests/conformance-oracle: $(BUILD)/obj/tests/conformance/conformance-or
 	$(Q)$(link) $(TEST_LIBS)
 # Twice: without peers for the tests, and with those that this machine has for `make bench`.
 BENCH_SRC := $(sort $(wildcard tests/bench/*.c))
+BENCH_SHARED := $(call object,$(sort $(wildcard tools/tierlint/lex.c tools/tierlint/outline*.c)))
 BENCH_OBJ := $(patsubst %.c,$(BUILD)/obj-bench/%.o,$(BENCH_SRC))
-$(BUILD)/tests/bench: $(call object,$(BENCH_SRC)) $(STATIC)
+$(BUILD)/tests/bench: $(call object,$(BENCH_SRC)) $(BENCH_SHARED) $(STATIC)
 	@mkdir -p $(@D)
 	$(SAY) LD $@
 	$(Q)$(link) $(LIBS) -lm
@@ -169,7 +170,7 @@ $(BUILD)/obj-bench/%.o: %.c $(BUILD)/bench-peers $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(SAY) CC $< with peers
 	$(Q)$(CC) $(CPPFLAGS) $(BASE_FLAGS) $(CFLAGS) $$(sed -n 1p $(BUILD)/bench-peers) -c -o $@ $<
-$(BUILD)/bench: $(BENCH_OBJ) $(STATIC)
+$(BUILD)/bench: $(BENCH_OBJ) $(BENCH_SHARED) $(STATIC)
 	$(SAY) LD $@
 	$(Q)$(link) $(LIBS) $$(sed -n 2p $(BUILD)/bench-peers) -lm
 $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(STATIC)
