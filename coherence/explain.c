@@ -194,7 +194,7 @@ static struct tier__variant *variant_for(tier_session *s, tier__node *n, const c
     struct tier__variant *v = tier__bound(s, n);
     tier__node_load(c, n);
     pthread_mutex_lock(&c->graph);
-    enum tier__state known = tier__mark_state(*(uint64_t *)tier__chunks_at(&s->cache->marks, n->dep));
+    enum tier__state known = tier__mark_state(s->cache->mark[n->dep]);
     *state = v ? "CLEAN" : state_name[known == TIER__CLEAN ? TIER__MAYBE : known];
     if (!v && n->variant_count)
         v = n->variant[0];

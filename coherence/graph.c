@@ -194,6 +194,21 @@ struct tier__dep *tier__dep_known(tier_cache *c, int kind, const void *name, siz
     return dep_find(c, tier__checksum(&k, sizeof k, 4), kind, NULL, 0, name, name_size);
 }
 
+/* Of the next dependency. One array, not in pieces: a cascade reads it at random (reverse.h). */
+static bool mark_make(tier_cache *c)
+{
+    if (c->dep_count >= c->mark_capacity) {
+        size_t n = c->mark_capacity ? c->mark_capacity * 2 : 1024;
+        uint64_t *grown = tier__resize(&c->base, c->mark, n * sizeof *grown);
+        if (!grown)
+            return false;
+        c->mark = grown;
+        c->mark_capacity = n;
+    }
+    c->mark[c->dep_count] = 0;
+    return true;
+}
+
 static struct tier__dep *dep_of_locked(tier_cache *c, int kind, struct tier__path *path, uint32_t fields,
                                        const void *name, size_t name_size)
 {
@@ -204,8 +219,7 @@ static struct tier__dep *dep_of_locked(tier_cache *c, int kind, struct tier__pat
         return known;
     struct tier__dep *d = NULL;
     if (!tier__table_grow(&c->base, &c->deps, dep_hash, dep_chain) ||
-        !(d = tier__chunks_make(&c->base, &c->dep_by_id, c->dep_count)) ||
-        !tier__chunks_make(&c->base, &c->marks, c->dep_count))
+        !(d = tier__chunks_make(&c->base, &c->dep_by_id, c->dep_count)) || !mark_make(c))
         return NULL;
     if (!(d->name = tier__memdup0(&c->base, name ? name : "", name_size)))
         return NULL;
@@ -464,5 +478,5 @@ void tier__graph_fini(tier_cache *c)
     tier__free(&c->base, c->paths.bucket);
     tier__chunks_fini(&c->base, &c->dep_by_id);
     tier__chunks_fini(&c->base, &c->path_by_id);
-    tier__chunks_fini(&c->base, &c->marks);
+    tier__free(&c->base, c->mark);
 }

@@ -150,9 +150,9 @@ static void store_open(tier_cache *c)
                   *why ? why : tier_strerror(rc));
         return;
     }
-    c->last_news = 0;
+    c->last_news = tier__store_news(c->store);
     c->epoch = 1;
-    tier__news(c);
+    tier__bans_load(c);
 }
 
 /* An aid for a person at work, so trouble with it is told and nothing more. */
@@ -197,7 +197,6 @@ static void graph_init(tier_cache *c)
 {
     c->dep_by_id.element = sizeof(struct tier__dep);
     c->path_by_id.element = sizeof(struct tier__path *);
-    c->marks.element = sizeof(uint64_t);
     c->pending_tail = &c->pending;
 }
 
@@ -339,7 +338,8 @@ void tier__cache_after_fork(tier_cache *c)
     c->store_map = NULL;
     c->store_map_size = 0;
     c->reverse = NULL;
-    c->marks = (struct tier__chunks){0};
+    c->mark = NULL;
+    c->mark_capacity = 0;
     c->pending = NULL;
     memset(c->pending_by_key, 0, sizeof c->pending_by_key);
     c->pending_count = 0;

@@ -5,6 +5,7 @@ enum {
     SETTLED = 1, /* flag: its newest variant's reads are arcs, or will be with the next laying out */
     OPAQUE = 2,
     WANTED = 4,         /* something read it: it is settled or opaque, or in todo */
+    PAST = 16,          /* readers behind the last: a cascade looks ahead */
     AGAIN_MIN = 1 << 16 /* arcs beside the arrays before these are laid out anew, and a quarter of theirs */
 };
 
@@ -91,7 +92,7 @@ static bool lay_out(tier_cache *c, struct tier__reverse *r)
             start[v->edges[i].dep + 2]++;
         arcs += v ? v->edge_count : 0;
     }
-    if (!start || arcs >= UINT32_MAX || !(reader = tier__alloc(&c->base, (arcs + 1) * sizeof *reader))) {
+    if (!start || arcs >= UINT32_MAX || !(reader = tier__zalloc(&c->base, arcs + PAST, sizeof *reader))) {
         tier__free(&c->base, start);
         return false;
     }
@@ -258,26 +259,39 @@ bool tier__reverse_opaque(const struct tier__reverse *r, uint32_t dep)
 }
 
 /* ---- the cascade */
+static inline bool mark_one(tier_cache *c, uint64_t *marks, uint32_t dep, uint64_t event,
+                            enum tier__state state, struct tier__ids *queue)
+{
+    if (marks[dep] >> 2 == event)
+        return true;
+    marks[dep] = tier__mark_of(event, state);
+    if (queue->count == queue->capacity)
+        return tier__ids_add(&c->base, queue, dep);
+    queue->id[queue->count++] = dep;
+    return true;
+}
+
 bool tier__cascade_mark(tier_cache *c, uint32_t dep, uint64_t event, enum tier__state state,
                         struct tier__ids *queue)
 {
-    uint64_t *mark = tier__chunks_at(&c->marks, dep);
-    if (!mark || *mark >> 2 == event)
-        return true;
-    *mark = tier__mark_of(event, state);
-    return tier__ids_add(&c->base, queue, dep);
+    return mark_one(c, c->mark, dep, event, state, queue);
 }
 
+/* The marks of a large graph are in no cache, and which come next is known: they are fetched ahead. */
 bool tier__cascade(tier_cache *c, const struct tier__reverse *r, uint64_t event, struct tier__ids *queue)
 {
+    enum { AHEAD = 12 };
+    uint64_t *marks = c->mark;
     bool ok = true;
     for (size_t at = 0; ok && at < queue->count; at++) { /* it grows as it is walked */
         uint32_t d = queue->id[at];
         if (d < r->deps)
-            for (uint32_t i = r->start[d], end = r->start[d + 1]; ok && i < end; i++)
-                ok = tier__cascade_mark(c, r->reader[i], event, TIER__MAYBE, queue);
-        for (uint32_t a = d < r->flag_capacity ? r->later[d] : 0; ok && a; a = r->arc[a].next)
-            ok = tier__cascade_mark(c, r->arc[a].reader, event, TIER__MAYBE, queue);
+            for (uint32_t i = r->start[d], end = r->start[d + 1]; ok && i < end; i++) {
+                __builtin_prefetch(&marks[r->reader[i + AHEAD]], 1);
+                ok = mark_one(c, marks, r->reader[i], event, TIER__MAYBE, queue);
+            }
+        for (uint32_t a = r->arc_count && d < r->flag_capacity ? r->later[d] : 0; ok && a; a = r->arc[a].next)
+            ok = mark_one(c, marks, r->arc[a].reader, event, TIER__MAYBE, queue);
     }
     return ok;
 }

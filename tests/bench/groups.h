@@ -3,7 +3,6 @@
 /* clang-format off */
 #define BENCH_GROUPS(X) \
     X(memory) \
-    X(path) \
-    X(bytes) \
     X(store) \
-    X(codecs)
+    X(codecs) \
+    X(cascade)
