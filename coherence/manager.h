@@ -16,6 +16,7 @@
 #define TIER_MANAGER_H
 #include <pthread.h>
 #include "coherence/doors.h"
+#include "coherence/path.h"
 #include "coherence/recall.h"
 #include "tiers/base/profile.h"
 #include "tiers/digest.h"
@@ -54,32 +55,6 @@ enum tier__kind {
 #undef TIER__KIND_ENUM
 };
 const char *tier__kind_name(int kind);
-
-/* ---- paths and what stat says of them */
-struct tier__statid { /* a stat identity; zero ino: none */
-    uint64_t dev, ino, size;
-    int64_t mtime_ns, ctime_ns;
-    uint32_t mode, links;
-};
-struct tier__memo { /* what a path's bytes (or a directory's entries) were when it had this identity */
-    struct tier__statid id;
-    int64_t observed_at; /* before the first look at it, by the clock of time stamps */
-    tier_digest digest;
-    bool known, dirty, asked_store;
-};
-struct tier__path { /* interned, for the life of the cache */
-    uint32_t id;
-    uint32_t root;          /* index; UINT32_MAX: absolute */
-    const char *rel;        /* for the OS, below the root; points into key */
-    struct tier__memo memo; /* guarded by graph */
-    struct tier__path *chain;
-    struct tier__path *parent, *child,
-        *sibling;       /* by name: every path's parent is interned; guarded by graph */
-    uint32_t first_dep; /* + 1, of those with this path; see next_of_path */
-    uint64_t hash;
-    size_t key_size;
-    char key[];
-};
 
 /* ---- what is known */
 struct tier__edge {
@@ -392,24 +367,6 @@ void tier__chunks_fini(struct tier__base *b, struct tier__chunks *a);
 /* Room for one more element; false: out of memory. */
 bool tier__table_grow(struct tier__base *b, struct tier__table_of *t, uint64_t (*hash)(void *),
                       void **(*chain)(void *));
-
-/* ---- path.c */
-/* Interned path of a key path; NULL and *rc: TIER_EINVAL (empty name of a root, too long), TIER_ENOMEM. */
-struct tier__path *tier__path_of(tier_cache *c, const char *key, int *rc);
-/* The interned path of key, or, with above, of the nearest one above it; graph lock held. NULL: none. */
-struct tier__path *tier__path_known(tier_cache *c, const char *key, bool above);
-struct tier__path *tier__path_join(tier_cache *c, const struct tier__path *dir, const char *below, int *rc);
-/* fstatat(2) and openat(2) of it, whatever its length; as these. nofollow: of a link itself. */
-int tier__path_stat(tier_cache *c, const struct tier__path *p, bool nofollow, struct tier__statid *id,
-                    char *kind);
-int tier__path_open(tier_cache *c, const struct tier__path *p, int flags);
-long tier__path_readlink(tier_cache *c, const struct tier__path *p, char *buf, size_t size);
-/* Is it the path itself or below it? "" is the first root. */
-bool tier__path_below(const char *path, const char *dir);
-/* Trusted: nothing can have changed it since observed_at and left the identity as it is. */
-bool tier__statid_settled(const struct tier__statid *id, int64_t observed_at);
-bool tier__statid_equal(const struct tier__statid *a, const struct tier__statid *b);
-void tier__statid_of(const void *struct_stat, struct tier__statid *id, char *kind);
 
 /* ---- graph.c: nodes, dependencies, versions, variants */
 tier__node *tier__node_of(tier_cache *c, const tier_type *type, struct tier__path *path, const void *args,
