@@ -325,15 +325,21 @@ static int build(tier_session *s, tier__node *n, const struct tier__cause *cause
         return tier__fail(s, TIER_ECYCLE,
                           "%d builds within one another: type %s asks for itself without end?",
                           TIER__NEST_MAX, n->type->name);
+    bool marked = !tier__forwards(n); /* else the request that it stands for is */
+    int rc = marked ? tier__strike_refuses(s, n) : 0;
+    if (rc)
+        return rc;
     tier__frame f = {.below = s->frame, .node = n, .audit = audit};
     f.path_free = (n->type->def.flags & TIER_PATH_FREE) && !n->path;
     tier__buf_init(&f.tags, &c->base);
     s->frame = &f;
     s->nest++;
+    if (marked)
+        tier__strike_begin(s, n);
     uint64_t start = tier__monotonic_us();
-    int rc = tier__forwards(n) ? forward(s, n, b) : call_build(s, n, b);
+    rc = tier__forwards(n) ? forward(s, n, b) : call_build(s, n, b);
     uint64_t cost = tier__monotonic_us() - start;
-    if (!tier__forwards(n)) {
+    if (marked) {
         tier_type *t = (tier_type *)n->type;
         atomic_fetch_add_explicit(&t->cost_us, cost, memory_order_relaxed);
         atomic_fetch_add_explicit(&t->timed, 1, memory_order_relaxed);
@@ -351,6 +357,8 @@ static int build(tier_session *s, tier__node *n, const struct tier__cause *cause
     s->nest--;
     if (tier__remembered(rc))
         rc = finish(s, n, &f, rc, cause, cost, b);
+    if (marked)
+        tier__strike_end(s, n);
     tier__frame_fini(c, &f);
     if (rc)
         tier__built_fini(c, b);

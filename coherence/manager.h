@@ -244,6 +244,8 @@ struct tier_session {
     struct tier__recall recall;
     tier_session *waits_for; /* guarded by flight; NULL as soon as waits_on is left, before we wake up */
     tier__node *waits_on;
+    int mark_place;        /* of what it builds, while marks is not 0; -1: none */
+    uint32_t marks;        /* builds within one another */
     uint32_t leases;       /* that it holds; guarded by flight */
     atomic_bool impatient; /* of the root: a wait for another process ran into its limit */
     bool waits_across;     /* for another view's build */
@@ -459,6 +461,12 @@ void tier__build_leave(tier_session *s, tier__node *n);
 void tier__holds(tier_session *s, int more); /* one lease more (1) or less (-1) */
 /* Does s, or a session of this process that waits for it, hold a lease? */
 bool tier__holder_waits(tier_session *s);
+
+/* ---- strike.c */
+/* TIER_ETRANSIENT with a text: programs died in it too often. Else 0. */
+int tier__strike_refuses(tier_session *s, const tier__node *n);
+void tier__strike_begin(tier_session *s, const tier__node *n); /* its build begins */
+void tier__strike_end(tier_session *s, const tier__node *n);   /* and s->frame's goes on */
 
 /* ---- lease.c */
 struct tier__lease {    /* of one request */

@@ -30,6 +30,7 @@ int tier__store_open(struct tier__base *base, const struct tier__store_options *
         return rc;
     }
     tier__lease_open(s);
+    tier__strikes_open(s);
     *st = s;
     return TIER_OK;
 }
@@ -41,7 +42,9 @@ void tier__store_close(tier__store **st)
     if (!s)
         return;
     s->magic = 0;
-    tier__store_forget(s);
+    tier__strikes_close(s);
+    if (s->lease_fd >= 0)
+        close(s->lease_fd);
     tier__env_release(s->base, &s->env);
     tier__codec_destroy(&s->codec);
     tier__free(s->base, s);
@@ -67,6 +70,7 @@ uint64_t tier__store_glance(const tier__store *st)
         atomic_store_explicit(&e->glanced_ms, now, memory_order_relaxed);
         if (tier__env_intact(st->base, e))
             tier__env_look(st->base, e);
+        tier__strikes_look((tier__store *)st);
     }
     if (atomic_load_explicit(&e->moved, memory_order_relaxed) ||
         atomic_load_explicit(&e->trouble, memory_order_relaxed) >= TIER__TROUBLE_OFF)

@@ -12,7 +12,7 @@
 enum { QUARANTINE_KEEP = 2, POLL_FIRST_US = 200, POLL_MOST_US = 10000 };
 static const char STORE[] = "v1", BAD[] = "bad-", MAKING[] = "new";
 /* All that a store directory holds; discarding touches nothing else. */
-static const char *const STORE_FILES[] = {"data.mdb", "lock.mdb", "state", "lock"};
+static const char *const STORE_FILES[] = {"data.mdb", "lock.mdb", "state", "lock", "strikes"};
 
 int tier__why(const struct tier__why *w, int rc, int error, const char *format, ...)
 {

@@ -5,7 +5,8 @@
  *   v1/           format version 1; made aside and renamed into place, so it is there whole or not at all
  *     data.mdb  lock.mdb        LMDB's
  *     state                     how the store was left: struct tier__state
- *     lock                      bytes: users, write, slots (see enum tier__lock)
+ *     lock                      bytes: users, write, slots (see enum tier__lock); leases; pages of strikes
+ *     strikes                   what programs died in: store_strikes.c
  *   bad-TIME-N/   a quarantined store; the newest 2 are kept
  * Locks are OFD locks: the kernel drops them with the last descriptor, and they are polled with a deadline,
  * so a stopped process delays others but never blocks them. Functions return TIER_... and put a sentence with
@@ -16,11 +17,12 @@
 #include "tiers/store.h"
 
 enum tier__lock {
-    TIER__LOCK_OPEN = 0,   /* of DIR/lock: exclusive while a store is opened, closed or moved */
-    TIER__LOCK_USERS = 1,  /* of v1/lock: shared by all who have the store open */
-    TIER__LOCK_WRITE = 2,  /* exclusive during a write transaction */
-    TIER__LOCK_SLOTS = 3,  /* around calls that take LMDB's reader table mutex */
-    TIER__LOCK_WRITERS = 4 /* shared by those who may write: a reader without LMDB's lock file asks */
+    TIER__LOCK_OPEN = 0,    /* of DIR/lock: exclusive while a store is opened, closed or moved */
+    TIER__LOCK_USERS = 1,   /* of v1/lock: shared by all who have the store open */
+    TIER__LOCK_WRITE = 2,   /* exclusive during a write transaction */
+    TIER__LOCK_SLOTS = 3,   /* around calls that take LMDB's reader table mutex */
+    TIER__LOCK_WRITERS = 4, /* shared by those who may write: a reader without LMDB's lock file asks */
+    TIER__LOCK_STRIKES = 5  /* around changes of the counts in v1/strikes */
 };
 /* mode F_RDLCK, F_WRLCK, F_UNLCK. TIER_EBUSY after wait_ms (0: one try); TIER_EIO. */
 int tier__lock_take(int fd, enum tier__lock byte, int mode, int64_t wait_ms);

@@ -39,8 +39,10 @@ void tier__lease_open(tier__store *st)
 
 void tier__store_forget(tier__store *st)
 {
-    if (st && st->lease_fd >= 0)
+    if (st && st->lease_fd >= 0) {
+        tier__strikes_forget(st);
         close(st->lease_fd);
+    }
 }
 
 int tier__lease_take(tier__store *st, uint64_t key)

@@ -13,10 +13,15 @@ struct tier__store {
     tier__codec *codec;
     bool read_only;
     int64_t write_deadline_ms;
-    int lease_fd; /* a description of v1/lock of our own; -1: no leases */
+    int lease_fd;                  /* a description of v1/lock of our own; -1: no leases */
+    struct tier__strikes *strikes; /* NULL: nothing is marked */
 };
 
-void tier__lease_open(tier__store *st); /* once env is attached */
+void tier__lease_open(tier__store *st);   /* once env is attached */
+void tier__strikes_open(tier__store *st); /* and leases are open */
+void tier__strikes_close(tier__store *st);
+void tier__strikes_forget(tier__store *st); /* in a child: the parent's */
+void tier__strikes_look(tier__store *st);   /* is its file whole? */
 
 /* Where a value goes once its plain size is known. */
 struct tier__sink {

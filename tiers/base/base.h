@@ -36,6 +36,7 @@
     X(LEASE_TAKEN, "lease.taken", "builds that other processes were told of")                 \
     X(LEASE_WAITED, "lease.waited", "requests that waited for another process")               \
     X(LEASE_EXPIRED, "lease.expired", "such waits that ran into lease_ms")                    \
+    X(CRASH_REFUSED, "crash.refused", "builds refused: programs died in them")                \
     X(ALARM_UNDECLARED, "alarm.undeclared", "different bytes under one content key")          \
     X(AUDIT_CHECKED, "audit.checked", "hits recomputed and compared")                         \
     X(AUDIT_DIFFERENT, "audit.different", "audited hits that differed")                       \

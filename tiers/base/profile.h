@@ -80,6 +80,8 @@
       "events that wait in a stream that names no number")                                                 \
     X(STREAM_BLOCK_MS, "stream.block_ms", DURATION, "ms", 0, 60000, 100, 100, 100,                         \
       "publishers wait so long for a stream that names no time")                                           \
+    X(CRASH_STRIKES, "crash.strikes", COUNT, "crashes", 0, 1000, 3, 3, 3,                                  \
+      "refuse to build what programs died in so often in a row; 0: never")                                 \
     X(LEASE_MS, "lease_ms", DURATION, "ms", 0, 600000, 2000, 2000, 2000,                                   \
       "wait so long for another process that computes the same")
 
