@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "coherence/watch.h"
 #include "tiers/checksum.h"
 
 enum { ANCHOR_DEPTH = 256, LEAF_HEAD = 5 * 8 + 4 + 8 };
@@ -42,6 +43,7 @@ void tier__closure_unref(tier_cache *c, struct tier__closure *k)
     tier__buf_fini(&k->leaves);
     tier__buf_fini(&k->graph);
     tier__free(&c->base, k->index);
+    tier__free(&c->base, k->paths);
     tier__free(&c->base, k);
 }
 
@@ -105,45 +107,112 @@ bool tier__leaf_walk_next(struct tier__leaf_walk *w, const char **name, bool *ow
     return !w->r.failed;
 }
 
-static bool leaf_holds(struct tier__reader *r, int fd, const char *name, int flags)
+struct leaf_looks {
+    tier__view *v;
+    struct tier__leaf_walk w;
+    const char *dir; /* whose descriptor fd is */
+    int fd;          /* -1: none */
+};
+
+/* The directory is opened once for all of its names, when the first of them has to be looked at. */
+static int leaf_directory(struct leaf_looks *l)
 {
-    struct tier__statid was, is;
-    int64_t observed_at;
-    struct stat st;
-    char kind;
-    tier__closure_leaf(r, &was, &observed_at);
-    if (r->failed || fd < 0 || fstatat(fd, name, &st, flags))
-        return false;
-    tier__statid_of(&st, &is, &kind);
-    return tier__statid_equal(&was, &is) && tier__statid_settled(&was, observed_at);
+    int rc;
+    if (l->w.dir != l->dir) {
+        struct tier__path *p = tier__path_of(l->v->cache, l->w.dir, &rc);
+        if (l->fd >= 0)
+            close(l->fd);
+        l->fd = p ? tier__path_open(l->v->cache, p, O_PATH | O_DIRECTORY) : -1;
+        l->dir = l->w.dir;
+    }
+    return l->fd;
 }
 
-bool tier__closure_leaves(tier_cache *c, const struct tier__closure *k, unsigned char *failed)
+/* p: where a watcher may be asked, else NULL. */
+static bool leaf_holds(struct leaf_looks *l, struct tier__reader *r, const struct tier__path *p,
+                       const char *name, int flags)
 {
+    struct tier__look look = {.rc = 0};
+    struct tier__watch_ticket t = {.at = 0};
+    struct tier__statid was;
+    int64_t observed_at;
+    struct stat st;
+    tier__closure_leaf(r, &was, &observed_at);
+    if (r->failed || !tier__statid_settled(&was, observed_at))
+        return false;
+    if (p && tier__look_vouched(l->v, p, &look))
+        return look.rc == 0 && tier__statid_equal(&was, &look.id);
+    if (p)
+        tier__look_ticket(l->v, p, &t);
+    int fd = leaf_directory(l);
+    tier__count(&l->v->cache->base, TIER__FILE_LOOK, 1);
+    if (fd < 0 || fstatat(fd, name, &st, flags))
+        return false;
+    tier__statid_of(&st, &look.id, &look.kind);
+    if (p)
+        tier__look_remember(l->v, p, &t, &look);
+    return tier__statid_equal(&was, &look.id);
+}
+
+static struct tier__path *leaf_path(tier_cache *c, const char *dir, const char *name)
+{
+    int rc;
+    struct tier__path *p = tier__path_of(c, dir, &rc);
+    return p && *name ? tier__path_join(c, p, name, &rc) : p;
+}
+
+/* NULL: no memory, or nobody to ask. */
+static struct tier__path **leaf_paths(tier__view *v, struct tier__closure *k)
+{
+    tier_cache *c = v->cache;
     struct tier__leaf_walk w;
     struct tier__reader leaf;
-    const char *name, *dir = NULL;
-    bool own, all = true;
-    int fd = -1, rc;
-    uint32_t ordinal = 0;
+    const char *name;
+    bool own;
+    size_t n = 0;
+    if (!atomic_load(&v->begun))
+        return NULL;
+    pthread_mutex_lock(&c->graph);
+    struct tier__path **paths = k->paths;
+    pthread_mutex_unlock(&c->graph);
+    if (paths)
+        return paths;
     tier__leaf_walk_begin(&w, k);
-    for (; (all || failed) && tier__leaf_walk_next(&w, &name, &own, &leaf); ordinal++) {
-        if (w.dir != dir) { /* the directory is opened once for all of its names */
-            if (fd >= 0)
-                close(fd);
-            struct tier__path *p = tier__path_of(c, w.dir, &rc);
-            fd = p ? tier__path_open(c, p, O_PATH | O_DIRECTORY) : -1;
-            dir = w.dir;
-        }
-        bool holds = leaf_holds(&leaf, fd, name, own ? AT_EMPTY_PATH : 0);
+    while (tier__leaf_walk_next(&w, &name, &own, &leaf))
+        n++;
+    if (!(paths = tier__zalloc(&c->base, n + 1, sizeof *paths)))
+        return NULL;
+    n = 0;
+    tier__leaf_walk_begin(&w, k);
+    while (tier__leaf_walk_next(&w, &name, &own, &leaf))
+        paths[n++] = leaf_path(c, w.dir, name);
+    pthread_mutex_lock(&c->graph);
+    struct tier__path **loser = k->paths ? paths : NULL;
+    if (!k->paths)
+        k->paths = paths;
+    paths = k->paths;
+    pthread_mutex_unlock(&c->graph);
+    tier__free(&c->base, loser);
+    return paths;
+}
+
+bool tier__closure_leaves(tier__view *v, struct tier__closure *k, unsigned char *failed)
+{
+    struct leaf_looks l = {.v = v, .fd = -1};
+    struct tier__reader leaf;
+    const char *name;
+    bool own, all = true;
+    struct tier__path **paths = leaf_paths(v, k);
+    tier__leaf_walk_begin(&l.w, k);
+    for (uint32_t i = 0; (all || failed) && tier__leaf_walk_next(&l.w, &name, &own, &leaf); i++) {
+        bool holds = leaf_holds(&l, &leaf, paths ? paths[i] : NULL, name, own ? AT_EMPTY_PATH : 0);
         if (!holds && failed)
-            tier__bit_set(failed, ordinal);
+            tier__bit_set(failed, i);
         all &= holds;
     }
-    if (fd >= 0)
-        close(fd);
-    tier__count(&c->base, TIER__FILE_LOOK, ordinal);
-    return all && !w.r.failed;
+    if (l.fd >= 0)
+        close(l.fd);
+    return all && !l.w.r.failed;
 }
 
 /* ---- everything that is no path: observed as ever, and compared */
@@ -301,7 +370,7 @@ bool tier__closure_try(tier_session *s, tier__node *n)
     struct tier__variant *found = k ? variant_with(c, n, &k->key) : NULL;
     bool usable =
         found && k->bans == v->bans && (!k->expires_ms || k->expires_ms > v->clock_ms) && types_defined(c, k);
-    bool holds = usable && generics_hold(s, k) && tier__closure_leaves(c, k, NULL);
+    bool holds = usable && generics_hold(s, k) && tier__closure_leaves(v, k, NULL);
     if (usable)
         tier__count(&c->base, holds ? TIER__CLOSURE_HIT : TIER__CLOSURE_MISS, 1);
     if (holds)
@@ -488,20 +557,24 @@ void tier__closure_anchor(tier_session *s, struct tier__path *p, struct tier__lo
         pthread_mutex_lock(&s->view->lock);
         struct tier__look *l = tier__chunks_at(&s->view->looks, at->id);
         bool looked = l && l->looked;
+        fresh |= looked && absent->vouched && !l->vouched;
         pthread_mutex_unlock(&s->view->lock);
         if (looked)
             break;
-        fresh = true;
         chain[depth++] = at;
     }
     while (depth--) { /* from the top: each finds the one above it looked at already */
         struct tier__look look;
-        if (tier__view_look(s, chain[depth], &look))
+        bool failed = tier__view_look(s, chain[depth], &look) != 0;
+        fresh |= failed || !absent->vouched || !look.vouched; /* the watcher's word is of one moment */
+        if (failed)
             break;
     }
     tier__buf_fini(&dir);
     if (fresh) {
+        absent->vouched = false;
         absent->observed_at = tier__now_ns();
+        tier__count(&c->base, TIER__FILE_LOOK, 1);
         absent->rc = tier__path_stat(c, p, false, &absent->id, &absent->kind);
     }
 }

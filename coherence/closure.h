@@ -35,6 +35,8 @@ struct tier__closure {
     struct tier__leaf_index
         *index; /* of leaves by path, made when a view that stands on this looks at something */
     size_t index_size;
+    struct tier__path **paths; /* of the leaves, by ordinal, once a watcher was asked about them; the array is
+                                  immutable; guarded by graph */
 };
 
 struct tier__closure *tier__closure_new(tier_cache *c);
@@ -48,7 +50,7 @@ const char *tier__closure_name(struct tier__reader *r);
 void tier__closure_leaf(struct tier__reader *r, struct tier__statid *id, int64_t *observed_at);
 /* Looks at every leaf; failed (bits by ordinal) NULL: stops at the first that is not as it was. Whether all
  * are. */
-bool tier__closure_leaves(tier_cache *c, const struct tier__closure *k, unsigned char *failed);
+bool tier__closure_leaves(tier__view *v, struct tier__closure *k, unsigned char *failed);
 /* The leaf of a path; its ordinal, or UINT32_MAX. */
 uint32_t tier__closure_find(tier_cache *c, struct tier__closure *k, const char *dir, const char *name,
                             struct tier__look *out);

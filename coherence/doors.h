@@ -16,7 +16,8 @@ struct tier__watch *tier__cache_set_watch(tier_cache *c, struct tier__watch *w);
 const char *tier__cache_dir(tier_cache *c); /* the store's directory; NULL: none */
 const struct tier__profile *tier__cache_profile(tier_cache *c);
 size_t tier__cache_root_count(tier_cache *c);
-const char *tier__cache_root_path(tier_cache *c, size_t i); /* real path */
+const char *tier__cache_root_path(tier_cache *c, size_t i);                    /* real path */
+bool tier__cache_root_is(tier_cache *c, size_t i, uint64_t dev, uint64_t ino); /* the one that was opened */
 /* The key path ("rel", "name:rel") of a path below root i. Caller frees with tier__free. NULL: out of memory.
  */
 char *tier__cache_key_path(tier_cache *c, size_t i, const char *rel);

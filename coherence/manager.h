@@ -156,6 +156,7 @@ struct tier__look { /* the first look at a path, frozen (I9) */
     char kind;      /* f d o; 0 when absent */
     bool looked, has_content, has_entries;
     bool inherited; /* from the closure that the view stands on: no other version may take its place */
+    bool vouched;   /* by the watcher: so it was when the view began */
     int content_rc, entries_rc;
     struct tier__statid id;
     int64_t observed_at;
@@ -190,6 +191,8 @@ typedef struct tier__view {
         *closure; /* verified wholesale at the view's begin: its leaves are this view's looks */
     struct tier__snapshot *snapshot; /* of one that did not hold: what of it does */
     atomic_bool changed;             /* an input was seen to change under way */
+    struct tier__watch *watch;       /* vouches for looks; NULL: none */
+    atomic_uint_fast64_t begun;      /* what it is asked with; 0: not at all (any more) */
 } tier__view;
 
 /* ---- who is computing */
@@ -317,6 +320,7 @@ struct tier_cache {
     tier__memory *memory;
     struct tier__hub *hub;
     struct tier__watch *watch;
+    bool watch_asked; /* for `watch = on`; guarded by world */
 
     pthread_mutex_t flight, graph, world_lock, flushing, reading, marking;
     pthread_cond_t flight_done;
@@ -403,6 +407,13 @@ void tier__failure_digest(int rc, const char *text, tier_digest *out); /* the ob
 tier__view *tier__view_new(tier_cache *c);
 void tier__view_unref(tier__view *v);
 struct tier__slot *tier__view_slot(tier__view *v, uint32_t dep); /* lock held; NULL: no memory */
+/* What the watcher vouches for; false: look. Before and after a look, so that it may vouch for it later. */
+struct tier__watch_ticket;
+bool tier__look_vouched(tier__view *v, const struct tier__path *p, struct tier__look *out);
+void tier__look_ticket(tier__view *v, const struct tier__path *p, struct tier__watch_ticket *t);
+void tier__look_remember(tier__view *v, const struct tier__path *p, const struct tier__watch_ticket *t,
+                         const struct tier__look *look);
+void tier__look_outdated(tier__view *v); /* something was seen to be newer than the view's begin */
 /* The frozen look at a path; the first one stats it. */
 int tier__view_look(tier_session *s, struct tier__path *p, struct tier__look *out);
 /* Digest of the content as this view sees it; entry (may be NULL): also its bytes, pinned. Result: 0 or the

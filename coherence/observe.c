@@ -176,8 +176,11 @@ int tier__view_entries(tier_session *s, struct tier__path *p, tier_digest *diges
         e = tier__memory_find(c->memory, TIER_FILE, &look.entries);
     else if (settled)
         e = tier__memory_find(c->memory, TIER_FILE, &known);
-    if (!e)
+    if (!e) {
         rc = entries_read(s, p, &id, &e);
+        if (look.vouched && (rc || !tier__statid_equal(&id, &look.id)))
+            tier__look_outdated(v);
+    }
     if (rc && !observed(rc))
         return rc == TIER_ECHANGED ? rc : tier__fail(s, rc, "cannot read directory %s", p->key);
     pthread_mutex_lock(&v->lock);

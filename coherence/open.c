@@ -351,6 +351,7 @@ void tier__cache_after_fork(tier_cache *c)
     c->detached = 0;
     c->detached_scope.loans = NULL;
     c->watch = NULL;
+    c->watch_asked = false;
     c->hub = NULL;
     c->memory = NULL;
     c->flight_waiters = 0;
@@ -411,6 +412,11 @@ size_t tier__cache_root_count(tier_cache *c)
 const char *tier__cache_root_path(tier_cache *c, size_t i)
 {
     return c->root[i].path;
+}
+
+bool tier__cache_root_is(tier_cache *c, size_t i, uint64_t dev, uint64_t ino)
+{
+    return c->root[i].dev == dev && c->root[i].ino == ino;
 }
 
 char *tier__cache_key_path(tier_cache *c, size_t i, const char *rel)

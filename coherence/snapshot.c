@@ -330,7 +330,7 @@ bool tier__snapshot_take(tier_session *s, tier__node *n, struct tier__closure *k
     uint32_t count = 0;
     unsigned char *changed = NULL;
     struct upward u = {NULL, NULL, NULL};
-    tier__closure_leaves(c, k, t->failed);
+    tier__closure_leaves(s->view, k, t->failed);
     bool ok = load(c, n, t) && (t->suspicious = tier__zalloc(b, t->dep_count / 8 + 1, 1)) &&
               (t->maybe = tier__zalloc(b, t->node_count / 8 + 1, 1)) &&
               (changed = tier__zalloc(b, t->dep_count / 8 + 1, 1)) && observe(s, t, changed, &count);

@@ -66,7 +66,7 @@ static int need_watch(tier_cache *c, uint32_t kinds)
         tier__log(tier__cache_base(c), TIER_LOG_NOTICE, "watch = off: a stream will see no changes on disk");
         return TIER_OK;
     }
-    int rc = tier__watch_open(c, false, &w);
+    int rc = tier__watch_open(c, NULL, &w);
     if (!rc)
         (void)tier__cache_set_watch(c, w);
     return rc;

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "coherence/watch.h"
 
 enum {
     READ_TRIES = 5, /* a file that changes under every one of them is TIER_ECHANGED */
@@ -11,6 +12,50 @@ enum {
         256 * 1024 * 1024 /* larger is TIER_EKIND: reading and hashing it would take over half a second */
 };
 
+/* ---- the watcher, where there is one */
+static struct tier__watch *watcher(tier_cache *c)
+{
+    struct tier__watch *w = tier__cache_watch(c);
+    if (w || tier__profile_int(c->profile, TIER__KEY_WATCH) != TIER__WATCH_ON)
+        return w;
+    pthread_mutex_lock(&c->world_lock);
+    bool ask = !c->watch_asked;
+    c->watch_asked = true;
+    pthread_mutex_unlock(&c->world_lock);
+    if (ask && !tier__watch_open(c, NULL, &w))
+        w = tier__cache_set_watch(c, w);
+    return ask ? w : tier__cache_watch(c);
+}
+
+bool tier__look_vouched(tier__view *v, const struct tier__path *p, struct tier__look *out)
+{
+    uint64_t begun = atomic_load_explicit(&v->begun, memory_order_relaxed);
+    if (!begun || !tier__watch_vouches(v->watch, p->id, begun, out))
+        return false;
+    tier__count(&v->cache->base, TIER__FILE_VOUCHED, 1);
+    return true;
+}
+
+void tier__look_ticket(tier__view *v, const struct tier__path *p, struct tier__watch_ticket *t)
+{
+    t->at = 0;
+    if (atomic_load_explicit(&v->begun, memory_order_relaxed))
+        tier__watch_ticket(v->watch, p->root, p->rel, t);
+}
+
+void tier__look_remember(tier__view *v, const struct tier__path *p, const struct tier__watch_ticket *t,
+                         const struct tier__look *look)
+{
+    if (t->at)
+        tier__watch_remember(v->watch, p->id, t, look);
+}
+
+void tier__look_outdated(tier__view *v)
+{
+    atomic_store_explicit(&v->begun, 0, memory_order_relaxed);
+}
+
+/* ---- life */
 tier__view *tier__view_new(tier_cache *c)
 {
     tier__view *v = tier__zalloc(&c->base, 1, sizeof *v);
@@ -18,6 +63,8 @@ tier__view *tier__view_new(tier_cache *c)
         return NULL;
     atomic_init(&v->refs, 1);
     atomic_init(&v->changed, false);
+    v->watch = c->flags & TIER_NO_MEMORY ? NULL : watcher(c);
+    atomic_init(&v->begun, v->watch ? tier__watch_begin(v->watch) : 0);
     v->cache = c;
     v->clock_ms = tier__now_ms();
     v->looks.element = sizeof(struct tier__look);
@@ -77,9 +124,33 @@ static int look_settle(tier__view *v, const struct tier__path *p, struct tier__l
     return l ? 0 : TIER_ENOMEM;
 }
 
-int tier__view_look(tier_session *s, struct tier__path *p, struct tier__look *out)
+/* The look at p by the watcher's word, or by a stat. */
+static int look_now(tier_session *s, struct tier__path *p, struct tier__look *out)
 {
     tier_cache *c = s->cache;
+    tier__view *v = s->view;
+    struct tier__watch_ticket t;
+    if (!tier__look_vouched(v, p, out)) {
+        tier__look_ticket(v, p, &t);
+        out->observed_at = tier__now_ns();
+        out->rc = tier__path_stat(c, p, false, &out->id, &out->kind);
+        tier__count(&c->base, TIER__FILE_LOOK, 1);
+        if (out->rc == TIER_ENOMEM || out->rc == TIER_EIO)
+            return tier__fail(s, out->rc, "cannot look at %s: %s", p->key, tier_strerror(out->rc));
+        tier__look_remember(v, p, &t, out);
+    }
+    if (out->rc == TIER_EABSENT)
+        tier__closure_anchor(s, p, out);
+    if (!out->vouched && !tier__closure_agrees(v, p)) {
+        atomic_store(&v->changed, true);
+        return tier__fail(s, TIER_ECHANGED, "the names around %s changed since this session verified them",
+                          p->key);
+    }
+    return 0;
+}
+
+int tier__view_look(tier_session *s, struct tier__path *p, struct tier__look *out)
+{
     tier__view *v = s->view;
     out->looked = false;
     int rc = look_settle(v, p, out);
@@ -95,18 +166,8 @@ int tier__view_look(tier_session *s, struct tier__path *p, struct tier__look *ou
         fresh.has_content = true;
         fresh.content = o->entry->key;
     } else if (!tier__closure_look(v, p, &fresh)) {
-        fresh.observed_at = tier__now_ns();
-        fresh.rc = tier__path_stat(c, p, false, &fresh.id, &fresh.kind);
-        tier__count(&c->base, TIER__FILE_LOOK, 1);
-        if (fresh.rc == TIER_ENOMEM || fresh.rc == TIER_EIO)
-            return tier__fail(s, fresh.rc, "cannot look at %s: %s", p->key, tier_strerror(fresh.rc));
-        if (fresh.rc == TIER_EABSENT)
-            tier__closure_anchor(s, p, &fresh);
-        if (!tier__closure_agrees(v, p)) {
-            atomic_store(&v->changed, true);
-            return tier__fail(s, TIER_ECHANGED,
-                              "the names around %s changed since this session verified them", p->key);
-        }
+        if ((rc = look_now(s, p, &fresh)))
+            return rc;
     }
     *out = fresh;
     return look_settle(v, p, out);
@@ -260,16 +321,30 @@ static bool memo_digest(tier_cache *c, struct tier__path *p, const struct tier__
     return known;
 }
 
+/* Known by the digest, which is enough unless the bytes are wanted, are not in memory, and may have changed
+ * since the watcher saw them last: better a new look than the refusal that the old one would end in. */
+static bool digest_will_do(tier_session *s, struct tier__path *p, struct tier__look *look, bool replaceable)
+{
+    tier_cache *c = s->cache;
+    if (!memo_digest(c, p, &look->id, &look->content))
+        return false;
+    if (!replaceable)
+        return true;
+    tier__entry *e = tier__memory_find(c->memory, TIER_FILE, &look->content);
+    tier__entry_unref(e);
+    return e != NULL;
+}
+
 /* First look at the content. *entry is set where the bytes were read on the way. */
 static int content_first(tier_session *s, struct tier__path *p, struct tier__look *look, bool fresh,
-                         tier__entry **entry)
+                         bool wanted, tier__entry **entry)
 {
     tier_cache *c = s->cache;
     tier__view *v = s->view;
     look->has_content = true;
     if (look->rc || look->kind != 'f' || look->id.size > FILE_MAX) {
         look->content_rc = look->rc ? look->rc : TIER_EKIND;
-    } else if (memo_digest(c, p, &look->id, &look->content)) {
+    } else if (digest_will_do(s, p, look, fresh && wanted && look->vouched)) {
         tier__count(&c->base, TIER__FILE_DIGEST_KNOWN, 1);
     } else {
         struct tier__statid id;
@@ -288,7 +363,10 @@ static int content_first(tier_session *s, struct tier__path *p, struct tier__loo
             return tier__fail(s, TIER_ECHANGED, "%s changed since this session first looked at it", p->key);
         }
         look->content_rc = rc;
+        if (look->vouched && (rc || !tier__statid_equal(&id, &look->id)))
+            tier__look_outdated(v);
         if (!rc) {
+            look->vouched = false;
             look->content = (*entry)->key;
             look->id = id;
             look->observed_at = at;
@@ -338,7 +416,7 @@ int tier__view_content(tier_session *s, struct tier__path *p, tier_digest *diges
     if (!rc && fresh)
         rc = tier__view_look(s, p, &look);
     if (!rc && !look.has_content)
-        rc = content_first(s, p, &look, fresh && !look.inherited, &read);
+        rc = content_first(s, p, &look, fresh && !look.inherited, entry != NULL, &read);
     if (!rc && look.content_rc)
         rc = look.content_rc;
     if (!rc)

@@ -45,7 +45,8 @@ void tier__wtree_fini(struct tier__wtree *t)
 /* Without memory for it the chains just get longer. */
 static void grow(struct tier__wtree *t)
 {
-    struct tier__wtree more = {.base = t->base, .room = t->room * 2, .count = t->count};
+    struct tier__wtree more = *t;
+    more.room *= 2;
     more.by_name = tier__zalloc(t->base, more.room, sizeof(*more.by_name));
     more.by_wd = tier__zalloc(t->base, more.room, sizeof(*more.by_wd));
     if (!more.by_name || !more.by_wd) {
@@ -155,6 +156,8 @@ void tier__wtree_set_wd(struct tier__wtree *t, struct tier__wnode *n, int wd)
 {
     if (n->wd == wd)
         return;
+    if (!n->is_dir)
+        t->file_watches += (size_t)(wd >= 0) - (size_t)(n->wd >= 0);
     if (n->wd >= 0) {
         struct tier__wnode **link = &t->by_wd[wd_bucket(t, n->wd)];
         while (*link != n)

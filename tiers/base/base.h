@@ -13,6 +13,7 @@
 /* Counters, as tier_stats names them. One table: enum, name and help never disagree. */
 #define TIER__METRICS(X)                                                                      \
     X(FILE_LOOK, "file.look", "paths looked at (one stat each)")                              \
+    X(FILE_VOUCHED, "file.vouched", "looks that the watcher vouched for, without a stat")     \
     X(FILE_READ, "file.read", "files whose bytes were read")                                  \
     X(FILE_READ_BYTES, "file.read_bytes", "bytes of files read")                              \
     X(FILE_HIT, "file.hit", "contents served from memory")                                    \
