@@ -54,9 +54,9 @@ ORACLE_FILES := $(if $(ORACLE_SRC),$(BUILD)/liboracle.a $(if $(wildcard tests/or
 TEST_FILES := $(addprefix $(BUILD)/tests/,$(UNIT_TESTS) $(CONFORMANCE) $(SUITES) bench) $(addprefix $(BUILD)/examples/,$(EXAMPLES)) $(ORACLE_FILES)
 
 # These goals find and install what is missing before anything is compiled; a plain make installs nothing.
-DEPS := $(if $(filter check demo unit tidy,$(MAKECMDGOALS)),deps)
+DEPS := $(if $(filter check torture demo unit tidy,$(MAKECMDGOALS)),deps)
 
-.PHONY: all lib tests unit check demo bench tidy sanitize tsan valgrind install uninstall clean help deps FORCE
+.PHONY: all lib tests unit check torture demo bench tidy sanitize tsan valgrind install uninstall clean help deps FORCE
 all: lib $(PROGRAM_FILES) ## libraries and programs, into build/ (or BUILD=DIR)
 lib: $(STATIC) $(SHARED)
 tests: all $(TEST_FILES) ## compile every test without running it
@@ -157,8 +157,9 @@ $(BUILD)/tests/conformance-oracle: $(BUILD)/obj/tests/conformance/conformance-or
 	$(Q)$(link) $(TEST_LIBS)
 # Twice: without peers for the tests, and with those that this machine has for `make bench`.
 BENCH_SRC := $(sort $(wildcard tests/bench/*.c))
+BENCH_SHARED := $(call object,$(sort $(wildcard tools/tierlint/lex.c tools/tierlint/outline*.c)))
 BENCH_OBJ := $(patsubst %.c,$(BUILD)/obj-bench/%.o,$(BENCH_SRC))
-$(BUILD)/tests/bench: $(call object,$(BENCH_SRC)) $(STATIC)
+$(BUILD)/tests/bench: $(call object,$(BENCH_SRC)) $(BENCH_SHARED) $(STATIC)
 	@mkdir -p $(@D)
 	$(SAY) LD $@
 	$(Q)$(link) $(LIBS) -lm
@@ -169,7 +170,7 @@ $(BUILD)/obj-bench/%.o: %.c $(BUILD)/bench-peers $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(SAY) CC $< with peers
 	$(Q)$(CC) $(CPPFLAGS) $(BASE_FLAGS) $(CFLAGS) $$(sed -n 1p $(BUILD)/bench-peers) -c -o $@ $<
-$(BUILD)/bench: $(BENCH_OBJ) $(STATIC)
+$(BUILD)/bench: $(BENCH_OBJ) $(BENCH_SHARED) $(STATIC)
 	$(SAY) LD $@
 	$(Q)$(link) $(LIBS) $$(sed -n 2p $(BUILD)/bench-peers) -lm
 $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(STATIC)
@@ -201,6 +202,9 @@ unit: $(UNIT_RUNS) $(CONTRACT_RUN) ## run the unit tests and the contract's
 	@BUILD=$(BUILD) sh tools/build/run-test.sh --sum unit $(UNIT_RUNS) $(CONTRACT_RUN)
 check: deps all $(ALL_RUNS) ## install what is missing, build, run every test
 	@BUILD=$(BUILD) sh tools/build/run-test.sh --sum check $(ALL_RUNS)
+# make check runs the same program for fewer answers.
+torture: deps $(BUILD)/tests/torture ## a million answers of several processes on a changing tree, each checked
+	@TORTURE_ANSWERS=$${TORTURE_ANSWERS:-1000000} $(BUILD)/tests/torture
 # Helpers that time and damage, and a library that is preloaded to see which paths a run looks at.
 DEMO_FILES := $(addprefix $(BUILD)/demo/,timed floor damage probes.so)
 $(BUILD)/demo/probes.so: tests/demo/probes.c $(BUILD)/flags | $(DEPS)

@@ -24,14 +24,14 @@ static bool bytes_of(tier_session *s, const tier__node *n, const tier__entry *e,
     const tier_type_def *def = &n->type->def;
     tier_out saved;
     bool ok = false;
-    if (!e || (!e->data && (!e->object || !def->save)))
+    if (!e || (!e->data && (!tier__entry_object(e) || !def->save)))
         return false;
     if (e->data) {
         tier__buf_put(out, e->data, e->size);
         return !out->failed;
     }
     tier__out_init(&saved, s->cache, n->type);
-    if (def->save(e->object, &saved, def->user) == 0 && !saved.error) {
+    if (def->save(tier__entry_object(e), &saved, def->user) == 0 && !saved.error) {
         tier__buf_put(out, saved.bytes.data ? (char *)saved.bytes.data : "", saved.bytes.size);
         ok = !out->failed;
     }

@@ -112,27 +112,39 @@ static int load_row(void *user, const void *key, size_t key_size, const void *da
     return 0;
 }
 
-/* Rows are numbered without gaps up to the counter: where one is missing or damaged, nobody can say what it
- * banned, so it bans everything (I11: it never assumes). */
-void tier__bans_load(tier_cache *c)
+/* The counter of the log. false: the store could not be read. */
+static bool sequence_read(tier_cache *c, bool *known, uint64_t *counter)
 {
-    struct loading l = {.c = c};
     struct tier__buf b;
-    uint64_t counter = 0;
-    if (!c->store)
-        return;
     tier__buf_init(&b, &c->base);
-    bool known = tier__store_get(c->store, NULL, TIER__META, "sequence", 8, &b) == 0 && b.size == 8;
-    if (known) {
+    int rc = tier__store_get(c->store, NULL, TIER__META, "sequence", 8, &b);
+    *known = rc == 0 && b.size == 8;
+    if (*known) {
         struct tier__reader r = tier__reader_of(b.data, b.size);
-        counter = tier__read_u64(&r);
+        *counter = tier__read_u64(&r);
     }
     tier__buf_fini(&b);
+    return rc == 0 || rc == TIER_EABSENT;
+}
+
+/* Rows are numbered without gaps up to the counter: where one is missing or damaged, nobody can say what it
+ * banned, so it bans everything (I11: it never assumes). */
+static bool bans_load(tier_cache *c)
+{
+    struct loading l = {.c = c};
+    uint64_t counter = 0;
+    bool known;
+    if (!c->store)
+        return true;
+    if (!sequence_read(c, &known, &counter))
+        return false;
     pthread_mutex_lock(&c->world_lock);
     bool news = !known || counter > c->log_read;
     pthread_mutex_unlock(&c->world_lock);
-    if (!news || tier__store_each(c->store, TIER__LOG, load_row, &l))
-        return;
+    if (!news)
+        return true;
+    if (tier__store_each(c->store, TIER__LOG, load_row, &l))
+        return false;
     if (!known) /* lost: as good as a row that is */
         counter = l.last ? l.last + 1 : 0;
     if (counter > l.last)
@@ -144,16 +156,47 @@ void tier__bans_load(tier_cache *c)
     if (c->ban_floor > c->ban_sequence)
         c->ban_sequence = c->ban_floor;
     pthread_mutex_unlock(&c->world_lock);
+    return true;
 }
 
-void tier__bans_lost(tier_cache *c)
+/* Somebody may have banned anything: all that is older is banned. */
+static void bans_unread(tier_cache *c)
 {
     pthread_mutex_lock(&c->world_lock);
     c->ban_floor = ++c->ban_sequence;
     pthread_mutex_unlock(&c->world_lock);
+}
+
+/* Those of others are heard no more. */
+static void bans_lost(tier_cache *c)
+{
+    bans_unread(c);
     tier__log(&c->base, TIER_LOG_WARNING,
               "store: what other processes invalidate from now on is not heard here; all that is remembered "
               "counts as invalidated now, and a restart of this program finds the store that is there then");
+}
+
+void tier__news(tier_cache *c)
+{
+    if (!c->store)
+        return;
+    uint64_t news = tier__store_glance(c->store);
+    if (news == atomic_load_explicit(&c->last_news, memory_order_acquire))
+        return;
+    /* What a snapshot holds, asked before reading, is what has been read: news may be ahead of it. */
+    uint64_t read = news == TIER__NEWS_LOST ? news : tier__store_reads(c->store);
+    if (news == TIER__NEWS_LOST)
+        bans_lost(c);
+    else if (!read || !bans_load(c)) {
+        bans_unread(c); /* I11: it never assumes; and the next session tries again */
+        read = 0;
+    }
+    pthread_mutex_lock(&c->graph); /* after the bans: who sees no news sees all of them */
+    if (read != c->last_news) {
+        c->last_news = read;
+        c->epoch++;
+    }
+    pthread_mutex_unlock(&c->graph);
 }
 
 /* The row, under the next sequence of the store. */

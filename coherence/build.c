@@ -1,6 +1,7 @@
 /* build.c - running a build: its reads are written down in a frame, and what it came to becomes a variant
  * under the content key of exactly those reads (I4, I8). */
 #include "coherence/audit.h"
+#include "coherence/stale.h"
 
 /* H(identity, ordered H(kind, name, observed value)); no path of this machine is in it (I1). */
 static void content_key(tier_cache *c, const tier__node *n, const tier__frame *f, tier_digest *key)
@@ -51,12 +52,14 @@ static int value_hash(tier_cache *c, const tier__node *n, struct tier__built *b)
 {
     const tier_type_def *def = &n->type->def;
     tier__entry *e = b->entry;
+    tier_digest *hash = tier__entry_hash(e);
     tier_out out, saved;
     int rc = 0;
     tier__out_init(&saved, c, n->type);
-    bool has_saved = e->object && def->save;
+    void *object = tier__entry_object(e);
+    bool has_saved = object && def->save;
     if (has_saved)
-        rc = def->save(e->object, &saved, def->user);
+        rc = def->save(object, &saved, def->user);
     if (has_saved && !rc)
         rc = saved.error;
     if (rc) { /* an object that cannot be saved lives in memory */
@@ -64,11 +67,11 @@ static int value_hash(tier_cache *c, const tier__node *n, struct tier__built *b)
         rc = rc == TIER_ENOMEM ? rc : 0;
     }
     b->variant->form = (uint8_t)((e->data ? TIER__FORM_BYTES : 0) | (has_saved ? TIER__FORM_SAVED : 0));
-    if (!rc && def->fingerprint && e->object) {
+    if (!rc && def->fingerprint && object) {
         tier__out_init(&out, c, n->type);
-        rc = def->fingerprint(e->object, &out, def->user);
+        rc = def->fingerprint(object, &out, def->user);
         if (!rc)
-            rc = hash_out(&out, "tierkit fingerprint", &e->hash);
+            rc = hash_out(&out, "tierkit fingerprint", hash);
         tier__out_fini(&out);
     } else if (!rc && (e->data || has_saved)) {
         struct tier__hasher h;
@@ -77,9 +80,9 @@ static int value_hash(tier_cache *c, const tier__node *n, struct tier__built *b)
         tier__hash_field(&h, e->data ? e->data : "", e->data ? e->size : 0);
         tier__hash_field(&h, has_saved && saved.bytes.data ? (char *)saved.bytes.data : "",
                          has_saved ? saved.bytes.size : 0);
-        tier__hash_end(&h, &e->hash);
+        tier__hash_end(&h, hash);
     } else {
-        e->hash = b->variant->key;
+        *hash = b->variant->key;
     }
     if (!rc && has_saved && e->data) {
         tier__buf_u64(&b->saved, e->size);
@@ -87,10 +90,12 @@ static int value_hash(tier_cache *c, const tier__node *n, struct tier__built *b)
     }
     if (!rc && has_saved)
         tier__buf_put(&b->saved, saved.bytes.data ? (char *)saved.bytes.data : "", saved.bytes.size);
-    if (e->object && !has_saved)
+    if (object && !has_saved)
         b->variant->form = 0; /* bytes without their object are no value: a husk on disk */
-    b->variant->hash = e->hash;
-    b->variant->size = e->size && e->data ? e->size : has_saved ? saved.bytes.size : e->object_bytes;
+    b->variant->hash = *hash;
+    b->variant->size = e->size && e->data ? e->size
+                       : has_saved        ? saved.bytes.size
+                                          : tier__entry_object_bytes(e);
     if (b->saved.failed)
         rc = TIER_ENOMEM;
     if (!rc && c->store && b->variant->form)
@@ -216,6 +221,8 @@ static int forward(tier_session *s, tier__node *n, struct tier__built *out)
         rc = tier__resolve(s, inner, TIER__WANT_VALUE, &v, &e, &from);
     s->content = outer;
     tier__entry_unref(bytes);
+    if (!rc && from == TIER_STALE)
+        tier__stale_given(s, inner);
     if (!rc) {
         struct tier__dep *result = tier__dep_at(c, inner->dep);
         version = tier__dep_version(c, result, &v->hash);
@@ -303,6 +310,8 @@ static int finish(tier_session *s, tier__node *n, tier__frame *f, int rc, const 
     keyed.edges = b->variant->edges;
     content_key(c, n, &keyed, &b->variant->key);
     b->once = f->once;
+    b->stale = f->stale;
+    b->stale_since_ms = f->stale_since_ms;
     if (forwards)
         return rc ? 0 : forward_variant(s, n, f, b->variant, b);
     if (rc) {
@@ -311,7 +320,7 @@ static int finish(tier_session *s, tier__node *n, tier__frame *f, int rc, const 
         return 0;
     }
     b->entry->key = b->variant->key;
-    b->entry->cost_us = b->variant->cost_us;
+    tier__entry_set_cost(b->entry, b->variant->cost_us);
     return value_hash(c, n, b);
 }
 

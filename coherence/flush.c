@@ -578,22 +578,3 @@ void tier__session_over(tier_cache *c)
     }
     tier__pending_flush(c, false);
 }
-
-void tier__news(tier_cache *c)
-{
-    if (!c->store)
-        return;
-    uint64_t news = tier__store_glance(c->store);
-    if (news == atomic_load_explicit(&c->last_news, memory_order_acquire))
-        return;
-    if (news == TIER__NEWS_LOST)
-        tier__bans_lost(c);
-    else
-        tier__bans_load(c);
-    pthread_mutex_lock(&c->graph); /* after the bans: who sees no news sees all of them */
-    if (news != c->last_news) {
-        c->last_news = news;
-        c->epoch++;
-    }
-    pthread_mutex_unlock(&c->graph);
-}

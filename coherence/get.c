@@ -1,5 +1,5 @@
 /* get.c - asking for a result. */
-#include "coherence/manager.h"
+#include "coherence/stale.h"
 
 static int query_check(tier_session *s, const tier_query *q)
 {
@@ -105,6 +105,7 @@ static int get(tier_session *s, const tier_query *q, tier_value *v, int flags)
     tier__entry_unref(content);
     if (rc)
         return get_failed(s, n, rc);
+    uint32_t age_ms = from == TIER_STALE ? tier__stale_given(s, n) : 0;
     struct tier__dep *d = tier__dep_at(c, n->dep);
     uint32_t version = tier__dep_version(c, d, &variant->hash);
     rc = version == UINT32_MAX ? tier__fail(s, TIER_ENOMEM, "no memory to record a result")
@@ -113,6 +114,7 @@ static int get(tier_session *s, const tier_query *q, tier_value *v, int flags)
         tier__entry_unref(e);
         v->hash = variant->hash;
         v->from = from;
+        v->age_ms = age_ms;
         if (!rc)
             tier__handed(s, variant->rc, variant->text);
         return rc ? rc
@@ -120,7 +122,9 @@ static int get(tier_session *s, const tier_query *q, tier_value *v, int flags)
                               variant->text ? variant->text : tier_strerror(variant->rc));
     }
     tier__recall_add(s, q, n, e);
-    return tier__lend(s, e, from, v);
+    rc = tier__lend(s, e, from, v);
+    v->age_ms = age_ms;
+    return rc;
 }
 
 int tier_get(tier_session *s, const tier_query *q, tier_value *v)

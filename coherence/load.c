@@ -285,6 +285,12 @@ static bool blob_check(unsigned char *data, size_t *size, const tier_digest *has
     return true;
 }
 
+static bool blob_is(tier__entry *e, const tier_digest *hash)
+{
+    size_t size = e->size;
+    return blob_check(e->data, &size, hash) && !tier__entry_shrink(e, size);
+}
+
 static tier__entry *blob_object(tier_cache *c, tier__node *n, const struct tier__variant *v,
                                 unsigned char *data, size_t size)
 {
@@ -338,7 +344,7 @@ tier__entry *tier__blob_load(tier_session *s, tier__node *n, const struct tier__
         struct blob_target t = {.c = c, .tier = (int)n->type->def.tier};
         if (tier__store_get_into(c->store, NULL, TIER__BLOB, v->key.byte, sizeof v->key.byte, blob_space,
                                  &t) == 0 &&
-            blob_check(t.e->data, &t.e->size, &v->hash))
+            blob_is(t.e, &v->hash))
             e = t.e;
         else
             tier__entry_unref(t.e);
@@ -351,11 +357,11 @@ tier__entry *tier__blob_load(tier_session *s, tier__node *n, const struct tier__
     tier__buf_fini(&b);
     if (!e)
         return NULL;
-    if (!e->resident) {
+    if (!tier__entry_resident(e)) {
         e->key = v->key;
-        e->hash = v->hash;
-        e->owner = n->type;
-        e->cost_us = v->cost_us;
+        *tier__entry_hash(e) = v->hash;
+        e->owner = n->type->owner;
+        tier__entry_set_cost(e, v->cost_us);
     }
     return e->exclusive ? e : tier__memory_insert(c->memory, e);
 }

@@ -67,6 +67,7 @@ struct tier__variant { /* one remembered (dependencies -> content key); immutabl
     char *text;                     /* of the failure, or NULL */
     uint64_t born;                  /* ban sequence when its computation began */
     int64_t created_ms, expires_ms; /* 0: never */
+    int64_t true_ms;                /* when a view last found it to hold; guarded by graph, memory only */
     uint64_t size;                  /* of the value, in bytes */
     uint32_t cost_us;
     struct tier__edge *edges;
@@ -142,6 +143,7 @@ struct tier_type {
     tier_type_def def;
     tier_digest identity; /* of everything but path and arguments */
     uint32_t index;       /* 0, 1... in the order of definition; never used again */
+    uint16_t owner;       /* of its values in the memory tiers; no other defined type has it */
     atomic_uint lent;
     atomic_uint_fast64_t timed, cost_us;     /* builds that ended, and how long they took */
     atomic_uint_fast64_t built, hit, loaded; /* hit: and what live sessions recall */
@@ -186,6 +188,7 @@ typedef struct tier__view {
     struct tier__world *world;        /* overlays and inputs as they were; referenced */
     struct tier__chunks looks, slots; /* struct tier__look by path id, struct tier__slot by dependency id */
     atomic_bool asked;                /* a result was asked for: closures are for the first one alone */
+    struct tier__chunks stale;        /* struct tier__stale by dependency id */
     bool looked;                      /* a path was looked at one by one */
     struct tier__closure
         *closure; /* verified wholesale at the view's begin: its leaves are this view's looks */
@@ -215,7 +218,9 @@ typedef struct tier__frame { /* a running build, or what a fork inside one has r
     uint32_t seen_capacity;
     int sticky;
     bool once, out_of_memory, path_free;
-    bool audit; /* to compare: no previous objects */
+    bool audit;             /* to compare: no previous objects */
+    bool stale;             /* it was given a stale answer, */
+    int64_t stale_since_ms; /* true until then */
     char *once_why, *fail_text;
     int handed; /* the last remembered failure that something below gave, and its text */
     char *handed_text;
@@ -504,44 +509,21 @@ struct tier__built {
     struct tier__variant *variant; /* referenced */
     tier__entry *entry;            /* referenced; NULL for a failure */
     struct tier__buf saved;        /* the blob, where it is not just the entry's bytes */
-    bool once;
+    bool once, stale;
+    int64_t stale_since_ms;
     const struct tier__variant *instead; /* of this one, which goes; NULL: none. Borrowed */
 };
 /* Runs the build in a frame of its own. 0: a result or a remembered failure; else nothing that is to be kept.
  */
 int tier__build(tier_session *s, tier__node *n, const struct tier__cause *cause, struct tier__built *out);
 void tier__built_fini(tier_cache *c, struct tier__built *b);
+/* publish.c: the built result, bound; and known to others, unless it is not to be kept. */
+int tier__publish(tier_session *s, tier__node *n, struct tier__built *b);
+/* Counts and tells that n gave two answers to equal inputs. */
+void tier__undeclared(tier_session *s, const tier__node *n, const char *when);
 int tier__cycle(tier_session *s, const tier__node *n); /* TIER_ECYCLE with the path of it */
 
-/* ---- load.c, flush.c, record.c, closure.c */
-void tier__node_load(tier_cache *c, tier__node *n); /* its variants from disk, once an epoch */
-struct tier__request *tier__request_load(tier_cache *c, const tier_digest *identity); /* from its variants */
-bool tier__variant_edges(tier_cache *c, struct tier__variant *v); /* interns what is raw; false: unusable */
-tier__entry *tier__blob_load(tier_session *s, tier__node *n, const struct tier__variant *v);
-void tier__memo_load(tier_cache *c, struct tier__path *p);
-struct tier__built;
-void tier__pending_add(tier_cache *c, tier__node *n, struct tier__built *b); /* takes b's saved bytes */
-tier__entry *tier__pending_blob(tier_cache *c, const tier_digest *key,
-                                struct tier__buf *saved); /* what still waits */
-int tier__pending_flush(tier_cache *c, bool force);
-int tier__compresses(const tier_cache *c); /* TIER__COMPRESS, or 0 where the settings say so */
-void tier__pending_drop(tier_cache *c);
-void tier__news(tier_cache *c);                         /* at begin: has another process committed? */
-bool tier__closure_try(tier_session *s, tier__node *n); /* binds n where all its leaves are as they were */
-void tier__closure_make(tier_session *s, tier__node *n);
-/* Where a snapshot says that nothing below n changed: binds it; the value hash that its readers compare. */
-bool tier__closure_clean(tier_session *s, tier__node *n);
-void tier__closure_edges(tier_session *s, const tier__node *n, struct tier__variant *v); /* see closure.h */
-bool tier__closure_value(tier__view *v, const struct tier__dep *result, tier_digest *hash);
-bool tier__closure_look(tier__view *v, const struct tier__path *p, struct tier__look *out);
-void tier__closures_free(tier__view *v);
-/* Is what a fresh look at p found in keeping with the closure that the view stands on? */
-bool tier__closure_agrees(tier__view *v, struct tier__path *p);
-void tier__closure_unref(tier_cache *c, struct tier__closure *k);
-bool tier__closures_wait(tier_cache *c); /* for the disk */
-int tier__closures_write(tier_cache *c, tier__write *w);
-void tier__closures_written(tier_cache *c); /* committed: what the disk has need not be in memory too */
-void tier__closure_anchor(tier_session *s, struct tier__path *p, struct tier__look *absent);
+#include "coherence/persist.h"
 
 /* ---- supersede.c: a newer version has taken the place of key, of n's newest variant */
 void tier__superseded(tier_cache *c, int tier, const tier_digest *key, bool remembered);
@@ -551,8 +533,6 @@ void tier__superseded_leave(tier_cache *c); /* when a session has ended */
 /* ---- ban.c, mark.c */
 bool tier__banned(tier_cache *c, const tier__node *n, const struct tier__variant *v, uint64_t at);
 int tier__ban(tier_cache *c, int by, const char *what, void *pattern);
-void tier__bans_load(tier_cache *c);
-void tier__bans_lost(tier_cache *c); /* those of others are heard no more: all that is older is banned */
 void tier__bans_free(tier_cache *c);
 void tier__mark(tier_cache *c, int kind, const char *name); /* an event: DIRTY, MAYBE, events, cancellation */
 void tier__publish_result(tier_cache *c, const tier__node *n, tier__entry *e); /* to the streams */

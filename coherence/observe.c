@@ -84,7 +84,7 @@ static int names_sorted(tier_cache *c, const struct tier__buf *raw, size_t count
     }
     tier__free(&c->base, name);
     tier__digest_of(e->data, e->size, &e->key);
-    e->hash = e->key;
+    *tier__entry_hash(e) = e->key;
     *out = e;
     return 0;
 }
@@ -137,7 +137,7 @@ static int entries_read(tier_session *s, struct tier__path *p, struct tier__stat
     if (rc)
         return rc;
     tier__count(&c->base, TIER__DIR_READ, 1);
-    (*out)->cost_us = (uint32_t)(tier__monotonic_us() - start);
+    tier__entry_set_cost(*out, (uint32_t)(tier__monotonic_us() - start));
     *out = tier__memory_insert(c->memory, *out);
     pthread_mutex_lock(&c->graph);
     tier_digest before = p->memo.digest;

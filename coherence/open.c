@@ -150,9 +150,9 @@ static void store_open(tier_cache *c)
                   *why ? why : tier_strerror(rc));
         return;
     }
-    c->last_news = tier__store_news(c->store);
+    c->last_news = 0;
     c->epoch = 1;
-    tier__bans_load(c);
+    tier__news(c);
 }
 
 /* An aid for a person at work, so trouble with it is told and nothing more. */

@@ -50,7 +50,7 @@ int tier_previous(tier_session *s, const tier_query *q, tier_value *old, tier_di
             e = q->type->def.flags & TIER_EXCLUSIVE ? tier__memory_take(c->memory, tier, &v[i]->key)
                                                     : tier__memory_find(c->memory, tier, &v[i]->key);
         }
-        if (e && !e->object) {
+        if (e && !tier__entry_object(e)) {
             tier__entry_unref(e);
             e = NULL;
         }

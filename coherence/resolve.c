@@ -10,6 +10,7 @@
  * nest. */
 #include "coherence/audit.h"
 #include "coherence/reverse.h"
+#include "coherence/stale.h"
 
 struct step { /* one request on its way up to date */
     struct step *below;
@@ -25,6 +26,7 @@ struct step { /* one request on its way up to date */
 struct walk {
     tier_session *s;
     struct step *top;
+    tier__node *asked; /* for this all is done */
     int flags;
     tier__entry *built; /* what the outermost build came to, pinned: it may be evicted before it is lent */
 };
@@ -60,6 +62,8 @@ int tier__bind(tier_session *s, tier__node *n, struct tier__variant *v, tier__en
     uint64_t *mark = &c->mark[n->dep];
     if (*mark >> 2 <= s->view->event) /* an event since: the mark stays (I5) */
         *mark = tier__mark_of(*mark >> 2, TIER__CLEAN);
+    if (v->true_ms < s->view->clock_ms)
+        v->true_ms = s->view->clock_ms;
     pthread_mutex_unlock(&c->graph);
     return 0;
 }
@@ -248,53 +252,6 @@ static int walk_variant(struct walk *w, struct step *t, int *rc)
 }
 
 /* ---- build, when nothing holds */
-static void undeclared_alarm(tier_session *s, const tier__node *n, const char *when)
-{
-    struct tier__buf b;
-    tier__buf_init(&b, &s->cache->base);
-    tier__node_label(n, &b);
-    tier__count(&s->cache->base, TIER__ALARM_UNDECLARED, 1);
-    tier__log(
-        &s->cache->base, TIER_LOG_ERROR,
-        "%s gave two answers to the same recorded inputs (%s): its build reads something that it does not "
-        "declare; read it through the session, or call tier_once",
-        b.data ? (char *)b.data : "a result", when);
-    tier__buf_fini(&b);
-}
-
-/* What was built becomes known: to the view, to the process, and in time to the disk (I10: all of it in one
- * commit). */
-static int publish(tier_session *s, tier__node *n, struct tier__built *b)
-{
-    tier_cache *c = s->cache;
-    bool kept = !(c->flags & TIER_NO_MEMORY) && !b->once;
-    bool different = false;
-    if (kept) {
-        pthread_mutex_lock(&c->graph);
-        for (uint32_t i = 0; i < n->variant_count; i++)
-            if (tier__digest_equal(&n->variant[i]->key, &b->variant->key))
-                different |= !tier__digest_equal(&n->variant[i]->hash, &b->variant->hash);
-        pthread_mutex_unlock(&c->graph);
-        if (different) {
-            undeclared_alarm(s, n, "built again");
-            tier__memory_remove(c->memory, (int)n->type->def.tier, &b->variant->key);
-        }
-    }
-    bool shared = b->entry && !tier__forwards(n) && (kept || (b->entry->exclusive && !b->once));
-    if (shared)
-        b->entry = tier__memory_insert(c->memory, b->entry);
-    bool keep = b->entry && !b->entry->exclusive && (!kept || !b->entry->resident);
-    int rc = tier__bind(s, n, b->variant, keep ? b->entry : NULL, TIER_BUILT);
-    if (!rc && kept) {
-        tier__superseded_variant(c, n, b->variant);
-        tier__node_add(c, n, b->variant);
-        tier__pending_add(c, n, b);
-    }
-    if (!rc && c->hub && b->entry)
-        tier__publish_result(c, n, b->entry);
-    return rc;
-}
-
 static bool variants_moved(tier_cache *c, const struct step *t)
 {
     pthread_mutex_lock(&c->graph);
@@ -303,25 +260,60 @@ static bool variants_moved(tier_cache *c, const struct step *t)
     return moved;
 }
 
+enum { LOOK_AGAIN = 1, STALE_ANSWER, STALE_BELOW };
+
+/* A build is due, in a session that may be given old answers. STALE_ANSWER: there is one to what was asked;
+ * STALE_BELOW: t was made of stale answers before, and no walk may compare with that; 0: build. */
+static int stale_step(const struct walk *w, const struct step *t)
+{
+    tier_session *s = w->s;
+    struct tier__variant *v;
+    tier__entry *e = NULL;
+    int what = 0;
+    if (!tier__may_be_stale(s))
+        return 0;
+    if ((tier__stale_find(s, w->asked, &v, &e) && (e || v->rc)) || tier__stale_take(s, w->asked))
+        what = STALE_ANSWER;
+    else if (t->below && tier__stale_find(s, t->node, &v, &e))
+        what = STALE_BELOW;
+    tier__entry_unref(e);
+    return what;
+}
+
+static int built_stale(struct walk *w, const struct step *t, const struct tier__built *b)
+{
+    if (!tier__stale_keep(w->s, t->node, b))
+        return tier__fail(w->s, TIER_ENOMEM, "no memory for a stale result");
+    if (!t->below && b->entry)
+        w->built = tier__entry_ref(b->entry);
+    return t->below ? STALE_BELOW : STALE_ANSWER;
+}
+
 static int build_step(struct walk *w, struct step *t)
 {
     tier_session *s = w->s;
     tier_cache *c = s->cache;
     struct tier__built b;
+    int rc = stale_step(w, t);
+    if (rc)
+        return rc;
     if (w->flags & TIER__NO_BUILD)
         return tier__say(s, TIER_EABSENT, "not known without building");
     if (tier__build_enter(s, t->node) || variants_moved(c, t) || tier__lease_begin(s, t->node, &t->lease)) {
         tier__build_leave(s, t->node);
         t->snapped = false; /* another session or process has just built it: look at what came of that */
-        return 1;
+        return LOOK_AGAIN;
     }
-    int rc = tier__session_check(s);
+    rc = tier__session_check(s);
     if (!rc)
         rc = tier__build(s, t->node, &t->cause, &b);
-    if (!rc) {
+    if (!rc && b.stale) {
+        rc = built_stale(w, t, &b);
+        tier__built_fini(c, &b);
+    } else if (!rc) {
         if (t->count && tier__digest_equal(&t->variant[0]->hash, &b.variant->hash))
             tier__count(&c->base, TIER__VERIFY_CUTOFF, 1);
-        rc = publish(s, t->node, &b);
+        rc = tier__publish(s, t->node, &b);
         if (!rc && !t->below && b.entry && !b.entry->exclusive)
             w->built = tier__entry_ref(b.entry);
         tier__lease_end(s, t->node, rc || b.once ? NULL : b.variant, &t->lease);
@@ -353,7 +345,7 @@ static int audit_step(struct walk *w, struct step *t, const struct tier__variant
         tier__memory_remove(c->memory, (int)t->node->type->def.tier, &v->key);
         tier__node_drop(c, t->node, v);
         b.instead = v;
-        rc = publish(s, t->node, &b);
+        rc = tier__publish(s, t->node, &b);
     }
     tier__built_fini(c, &b);
     return rc;
@@ -396,11 +388,17 @@ static int walk(struct walk *w)
             continue;
         }
         rc = build_step(w, t);
-        if (rc == 1) { /* look again */
+        if (rc == LOOK_AGAIN) {
             rc = 0;
             continue;
         }
-        bool stop = rc && (tier__sticky(rc) ? rc != TIER_ECYCLE : (w->flags & TIER__NO_BUILD) != 0);
+        if (rc == STALE_BELOW) {
+            pop(w, true);
+            rc = 0;
+            continue;
+        }
+        bool stop = rc && (rc == STALE_ANSWER || tier__sticky(rc) ? rc != TIER_ECYCLE
+                                                                  : (w->flags & TIER__NO_BUILD) != 0);
         if (rc && (stop || !t->below))
             break;
         pop(w, rc != 0);
@@ -451,10 +449,15 @@ static int value_of(tier_session *s, tier__node *n, struct tier__variant *v, int
         rc = tier__build(s, n, &cause, &b);
     if (rc)
         return rc;
-    if (!tier__digest_equal(&b.variant->hash, &v->hash))
-        undeclared_alarm(s, n, "built again for its value");
-    *from = TIER_BUILT;
-    rc = b.entry ? publish(s, n, &b) : TIER_ETRANSIENT;
+    *from = b.stale ? TIER_STALE : TIER_BUILT;
+    if (!b.stale && !tier__digest_equal(&b.variant->hash, &v->hash))
+        tier__undeclared(s, n, "built again for its value");
+    if (!b.entry)
+        rc = TIER_ETRANSIENT;
+    else if (!b.stale)
+        rc = tier__publish(s, n, &b);
+    else if (!tier__stale_keep(s, n, &b))
+        rc = tier__fail(s, TIER_ENOMEM, "no memory for a stale result");
     if (!rc)
         *e = tier__entry_ref(b.entry);
     tier__built_fini(c, &b);
@@ -478,6 +481,27 @@ static bool sampled(tier_session *s, tier__node *n)
     return due;
 }
 
+/* As this view was given it before, or as the walk has just left it: built is its value then. */
+static bool stale_bound(tier_session *s, const tier__node *n, int flags, struct tier__variant **v,
+                        tier__entry *built, tier__entry **e, uint32_t *from)
+{
+    tier__entry *kept = NULL;
+    if (!tier__may_be_stale(s) || !tier__stale_find(s, n, v, &kept))
+        return false;
+    if (built) { /* lent to one at a time: the view has not kept it */
+        tier__entry_unref(kept);
+        kept = tier__entry_ref(built);
+    }
+    bool whole = kept || (*v)->rc || !(flags & TIER__WANT_VALUE);
+    if (whole && (flags & TIER__WANT_VALUE))
+        *e = kept;
+    else
+        tier__entry_unref(kept);
+    if (whole)
+        *from = TIER_STALE;
+    return whole;
+}
+
 int tier__resolve(tier_session *s, tier__node *n, int flags, struct tier__variant **v, tier__entry **e,
                   uint32_t *from)
 {
@@ -486,10 +510,12 @@ int tier__resolve(tier_session *s, tier__node *n, int flags, struct tier__varian
     int rc = 0;
     *from = TIER_HIT;
     if (!(*v = tier__bound(s, n))) {
+        if (stale_bound(s, n, flags, v, NULL, e, from))
+            return 0;
         int entered = tier__enter(s, n);
         if (entered < 0)
             return entered;
-        struct walk w = {.s = s, .flags = flags};
+        struct walk w = {.s = s, .asked = n, .flags = flags};
         bool first = entered != TIER__BOUND && !s->frame && !atomic_exchange(&s->view->asked, true) &&
                      !(c->flags & TIER_NO_MEMORY);
         if (first && !sampled(s, n) && tier__closure_try(s, n)) {
@@ -503,6 +529,10 @@ int tier__resolve(tier_session *s, tier__node *n, int flags, struct tier__varian
                 rc = walk(&w);
             built = w.built;
             if (rc) {
+                if (rc == STALE_ANSWER)
+                    rc = stale_bound(s, n, flags, v, built, e, from)
+                             ? 0
+                             : tier__fail(s, TIER_ENOMEM, "no memory for a stale result");
                 tier__entry_unref(built);
                 return rc;
             }

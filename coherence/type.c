@@ -120,6 +120,21 @@ static const char *def_trouble(const tier_type_def *d)
     return NULL;
 }
 
+/* Mostly the first try; 0: all are in use. With c->graph held. */
+static uint16_t owner_number(const tier_cache *c)
+{
+    uint16_t number = c->types ? c->types->owner : 0;
+    for (uint32_t tries = 0; tries < UINT16_MAX; tries++) {
+        number = number == UINT16_MAX ? 1 : (uint16_t)(number + 1);
+        const tier_type *t = c->types;
+        while (t && t->owner != number)
+            t = t->next;
+        if (!t)
+            return number;
+    }
+    return 0;
+}
+
 int tier_define(tier_cache *c, const tier_type_def *def, const tier_type **type)
 {
     if (!c || c->magic != TIER__CACHE_MAGIC || !def || !type)
@@ -144,6 +159,12 @@ int tier_define(tier_cache *c, const tier_type_def *def, const tier_type **type)
         return TIER_ENOMEM;
     }
     pthread_mutex_lock(&c->graph);
+    t->owner = owner_number(c);
+    if (!t->owner) {
+        pthread_mutex_unlock(&c->graph);
+        tier__type_free(t);
+        return TIER_ENOMEM;
+    }
     t->index = c->type_count++;
     t->next = c->types;
     c->types = t;
@@ -167,7 +188,7 @@ int tier_undefine(tier_cache *c, const tier_type *type)
         return TIER_EINVAL;
     tier_type *t = (tier_type *)type;
     tier__pending_flush(c, true); /* what waits holds the type's values and refers to its requests */
-    if (tier__memory_drop_owner(c->memory, t)) {
+    if (tier__memory_drop_owner(c->memory, t->owner)) {
         tier__log(&c->base, TIER_LOG_ERROR, "tier_undefine %s: values of it are lent", t->name);
         return TIER_EBUSY;
     }
@@ -285,14 +306,15 @@ tier__entry *tier__out_entry(tier_out *out, int tier)
     if (bytes && out->bytes.size)
         memcpy(e->data, out->bytes.data, out->bytes.size);
     if (out->has_object) {
-        e->object = out->object;
-        e->object_bytes = out->object_bytes;
-        e->destroy = out->type->def.destroy;
-        e->destroy_user = out->type->def.user;
+        const tier_type_def *def = &out->type->def;
+        if (tier__entry_give(e, out->object, out->object_bytes, def->destroy, def->user)) {
+            tier__entry_unref(e);
+            return NULL;
+        }
+        e->exclusive = (def->flags & TIER_EXCLUSIVE) != 0;
         out->has_object = false;
     }
-    e->owner = out->type;
-    e->exclusive = e->object && (out->type->def.flags & TIER_EXCLUSIVE);
+    e->owner = out->type->owner;
     for (uint32_t i = 0; i < out->hold_count; i++)
         if (tier__entry_hold(e, out->hold[i])) {
             tier__entry_unref(e);

@@ -1,5 +1,5 @@
 /* view.c - one view's looks: the first look at a path holds until the view ends (I9). */
-#include "coherence/manager.h"
+#include "coherence/stale.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -69,6 +69,7 @@ tier__view *tier__view_new(tier_cache *c)
     v->clock_ms = tier__now_ms();
     v->looks.element = sizeof(struct tier__look);
     v->slots.element = sizeof(struct tier__slot);
+    v->stale.element = sizeof(struct tier__stale);
     pthread_mutex_init(&v->lock, NULL);
     pthread_mutex_lock(&c->world_lock);
     v->bans = c->ban_sequence;
@@ -91,6 +92,7 @@ void tier__view_unref(tier__view *v)
             tier__entry_unref(slot[i].entry);
         }
     }
+    tier__stale_free(v);
     tier__chunks_fini(&c->base, &v->slots);
     tier__chunks_fini(&c->base, &v->looks);
     tier__closures_free(v);
@@ -181,7 +183,7 @@ tier__entry *tier__entry_of(tier_cache *c, int tier, const void *data, size_t si
     if (size)
         memcpy(e->data, data, size);
     tier__digest_of(data, size, &e->key);
-    e->hash = e->key;
+    *tier__entry_hash(e) = e->key;
     return e;
 }
 
@@ -243,7 +245,7 @@ static int read_sized(tier_cache *c, int fd, size_t size, tier__entry **out)
         return rc;
     }
     tier__digest_of(e->data, size, &e->key);
-    e->hash = e->key;
+    *tier__entry_hash(e) = e->key;
     *out = e;
     return 0;
 }
@@ -291,7 +293,7 @@ static int read_file(tier_cache *c, struct tier__path *p, struct tier__statid *i
         return rc == 1 ? TIER_ECHANGED : rc;
     tier__count(&c->base, TIER__FILE_READ, 1);
     tier__count(&c->base, TIER__FILE_READ_BYTES, (*e)->size);
-    (*e)->cost_us = (uint32_t)(tier__monotonic_us() - start);
+    tier__entry_set_cost(*e, (uint32_t)(tier__monotonic_us() - start));
     *e = tier__memory_insert(c->memory, *e);
     pthread_mutex_lock(&c->graph);
     tier_digest before = p->memo.digest;

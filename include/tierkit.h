@@ -83,7 +83,7 @@ enum {
     TIER_VERIFIED, /* its recorded dependencies were compared with the view: all equal, nothing ran */
     TIER_LOADED,   /* as VERIFIED, and the bytes came from disk */
     TIER_BUILT,    /* the build ran, or the file was read */
-    TIER_STALE     /* only where asked for */
+    TIER_STALE     /* an old answer, or made of one: only in a session begun with TIER_MAY_BE_STALE */
 };
 
 typedef struct tier_value { /* fixed for the life of the soname */
@@ -92,7 +92,7 @@ typedef struct tier_value { /* fixed for the life of the soname */
     const void *object;   /* live object, shared by threads: read only; NULL where there are only bytes */
     tier_digest hash;     /* value hash: equal hash, equal answer; set for TIER_EBUILD too */
     uint32_t from;        /* TIER_HIT... */
-    uint32_t age_ms;      /* age of a stale value */
+    uint32_t age_ms;      /* of a stale value: since it was last known to be true; else 0 */
     void *pin, *reserved; /* the library's */
 } tier_value;
 
@@ -204,7 +204,15 @@ int tier_tag(tier_session *s, const char *tag);  /* for tier_invalidate */
 int tier_expires(tier_session *s, int64_t ms);   /* it is a miss after that, and so is what read it */
 
 /* ---- sessions: one view; each input is looked at once, later reads see the same bytes */
-enum { TIER_CANCEL_ON_CHANGE = 1 /* a newer overlay, input or watch event cancels */, TIER_MAY_BE_STALE = 2 };
+enum {
+    TIER_CANCEL_ON_CHANGE = 1, /* a newer overlay, input or watch event cancels */
+    /* Where a build would have to run, a get may give the newest remembered answer instead, at once, flagged
+     * TIER_STALE; so may a peek. What a build makes of a stale answer is stale too. None of it is kept past
+     * the session, stored or told to streams. What still holds is fresh as ever; failures and what was
+     * invalidated are never given, nor what is older than the setting stale.max_age. For the fresh answer,
+     * ask in a session without this flag: on another thread, say, and draw again when it comes. */
+    TIER_MAY_BE_STALE = 2
+};
 
 typedef struct tier_session_options { /* * */
     size_t struct_size;

@@ -143,6 +143,35 @@ typedef struct tier_prune_report { /* * */
  */
 int tier_prune(tier_admin *a, const tier_prune_options *o, tier_prune_report *report);
 
+/* ---- traces ---------------------------------------------------------------------------------------------
+ * What a program asked its memory for, recorded where TIERKIT_TRACE names a file. No store is needed. */
+typedef struct tier_replay_row { /* * ; of one tier and policy. Strings are static */
+    size_t struct_size;
+    const char *policy; /* a word of the setting `policy`, or "belady": what was asked for latest goes, with
+                           all to come known. The least misses of equal sizes, else a reference */
+    uint32_t tier;      /* TIER_FILE... */
+    uint64_t keys, footprint; /* what came into the tier: distinct keys and their bytes */
+    uint64_t budget;
+    uint64_t gets, hits, bytes, hit_bytes;
+    uint64_t cost_us, hit_cost_us; /* of computing what was asked for; of that, what hits saved */
+    uint64_t evicted;
+} tier_replay_row;
+typedef struct tier_replay_options { /* * */
+    size_t struct_size;
+    const char *const *files; /* in the order of time */
+    size_t file_count;
+    const char *policy; /* NULL: all of them */
+    uint64_t bytes;     /* budget of each tier; 0: part */
+    double part;        /* budget of each tier in footprints: 0.1 */
+    void *user;
+    void (*each)(void *user, const tier_replay_row *row); /* for each tier that was used */
+} tier_replay_options;
+/* TIER_EDAMAGE: a file is no trace; one that ends within a block is read up to there. TIER_EINVAL: no such
+ * policy. */
+int tier_trace_replay(tier_admin *a, const tier_replay_options *o);
+/* Joins traces into a new file `to`, smaller and without keys: they are numbered. TIER_EIO: to is there. */
+int tier_trace_pack(tier_admin *a, const char *const *files, size_t count, const char *to);
+
 /* ---- profiles -------------------------------------------------------------------------------------------
  */
 enum { TIER_PROFILES = 3 };   /* dev, ci, production */

@@ -65,7 +65,7 @@ bool tier__memory_unpark(tier__memory *m, tier__entry *e, tier__entry **dead)
 {
     struct tier__shard *s = tier__shard_of(m, &e->key);
     unsigned refs = TIER__PARKED | 2;
-    pthread_mutex_lock(&s->lock);
+    tier__lock(&s->lock);
     bool last = atomic_compare_exchange_strong_explicit(&e->refs, &refs, 1, memory_order_acq_rel,
                                                         memory_order_relaxed);
     /* A parked entry is resident, so the memory is not closed yet, and its base is there. */
@@ -74,7 +74,7 @@ bool tier__memory_unpark(tier__memory *m, tier__entry *e, tier__entry **dead)
     /* Out of memory: it stays parked, and is evictable again after its next pin. */
     else if (last && !tier__order_enter(&m->own, &s->tier[e->tier].order, e))
         atomic_fetch_or_explicit(&e->refs, TIER__PARKED, memory_order_relaxed);
-    pthread_mutex_unlock(&s->lock);
+    tier__unlock(&s->lock);
     return last;
 }
 
@@ -84,16 +84,16 @@ static uint64_t evict_from(tier__memory *m, struct tier__shard *s, int tier)
     struct tier__order *order = &s->tier[tier].order;
     tier__entry *e, *dead = NULL;
     uint64_t bytes = 0;
-    pthread_mutex_lock(&s->lock);
+    tier__lock(&s->lock);
     do
         e = tier__order_victim(order);
     while (e && park(e));
     if (e) {
         tier__order_evicted(&m->own, order, e);
-        bytes = e->charge;
+        bytes = tier__entry_charge(e);
         turn_out(m, s, e, &dead);
     }
-    pthread_mutex_unlock(&s->lock);
+    tier__unlock(&s->lock);
     tier__entry_bury(dead);
     return bytes;
 }

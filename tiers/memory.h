@@ -22,42 +22,76 @@
 typedef struct tier__entry tier__entry;
 typedef struct tier__memory tier__memory;
 
-/* Three cache lines. A table hit touches the first alone. Fields marked + are the library's own. */
+/* One cache line, all that a hit touches; the value hash is in the second half of its slab, see
+ * tier__entry_hash. What few entries need (objects, holds) is apart, in a struct tier__side. With 64-byte
+ * values the heap grows by 188 bytes an entry, key, hash and value included. Fields marked + are the
+ * library's own. */
 struct tier__entry {
     _Alignas(64) tier_digest key; /* content key; a file's: the digest of its bytes */
     atomic_uint refs;             /* + and a flag; see memory_private.h */
-    uint32_t magic;               /* + */
+    _Atomic uint16_t owner;       /* the type's number, for tier__memory_drop_owner; 0: none */
+    uint16_t cost;                /* + see tier__entry_cost */
     void *data;                   /* size bytes and a 0 byte, aligned to 16; NULL: none. Owned */
-    size_t size;
-    uint8_t tier;          /* TIER_FILE, TIER_TREE, TIER_DELTA */
-    uint8_t exclusive;     /* lent to one at a time: to be taken, not found; see tier__memory_take */
-    uint8_t place;         /* + index in its slab */
-    uint8_t account;       /* + which of the governor's sums holds charge */
-    atomic_uchar resident; /* in the table; written by the library alone, under the shard's lock */
+    union {                       /* + the policy's, guarded by the shard; of a dead entry: the next one */
+        struct {
+            uint32_t older, newer; /* see tier__slab_at; 0: none */
+        };
+        uint32_t position;
+        tier__entry *next_dead;
+    };
+    uint32_t size;
+    uint8_t tier : 2;      /* TIER_FILE, TIER_TREE, TIER_DELTA */
+    uint8_t exclusive : 1; /* lent to one at a time: to be taken, not found; see tier__memory_take */
+    uint8_t account : 2;   /* + which of the governor's sums holds its charge */
+    uint8_t apart : 1;     /* + has a struct tier__side */
+    atomic_uchar place;    /* + index in its slab, and whether it is in the table */
     uint8_t queue;         /* + the policy's; guarded by the shard, as uses */
     uint8_t uses;          /* + hits, saturating */
-    uint8_t unused;
+};
+_Static_assert(sizeof(struct tier__entry) == 64, "one cache line");
 
-    tier_digest hash; /* value hash */
-    void *object;     /* NULL: none */
+struct tier__side {
+    tier_digest hash;
+    void *object; /* NULL: none */
     size_t object_bytes;
     void (*destroy)(void *object, void *user); /* NULL: nothing to do */
     void *destroy_user;
-
-    const void *_Atomic owner; /* the type, for tier__memory_drop_owner; NULL: none */
-    tier__entry **holds;       /* + referenced while this one lives */
-    uint32_t hold_count;       /* + */
-    uint32_t cost_us;          /* measured time to compute it */
-    uint64_t charge;           /* + bytes accounted */
-    uint64_t room;             /* + what header and data take; size may be lowered after entry_new */
-    union {                    /* + the policy's, guarded by the shard; of a dead entry: the next one */
-        struct {
-            tier__entry *older, *newer;
-        };
-        size_t position;
-    };
-    tier__memory *memory; /* + */
+    tier__entry **holds; /* referenced while this one lives */
+    uint32_t hold_count;
+    uint64_t charge; /* bytes accounted */
 };
+
+/* A slab's entries, and behind them as many of these. */
+enum { TIER__SLAB_ENTRIES = 64, TIER__RESIDENT = 0x80 };
+union tier__entry_rest {
+    tier_digest hash;
+    struct tier__side *side;
+};
+static inline union tier__entry_rest *tier__entry_rest(const tier__entry *e)
+{
+    unsigned place = atomic_load_explicit(&e->place, memory_order_relaxed) & (TIER__SLAB_ENTRIES - 1);
+    return (union tier__entry_rest *)(void *)((tier__entry *)e - place + TIER__SLAB_ENTRIES) + place;
+}
+static inline struct tier__side *tier__entry_side(const tier__entry *e) /* NULL: none */
+{
+    return e->apart ? tier__entry_rest(e)->side : NULL;
+}
+static inline tier_digest *tier__entry_hash(const tier__entry *e) /* value hash */
+{
+    return e->apart ? &tier__entry_rest(e)->side->hash : &tier__entry_rest(e)->hash;
+}
+static inline void *tier__entry_object(const tier__entry *e) /* NULL: none */
+{
+    return e->apart ? tier__entry_rest(e)->side->object : NULL;
+}
+static inline size_t tier__entry_object_bytes(const tier__entry *e)
+{
+    return e->apart ? tier__entry_rest(e)->side->object_bytes : 0;
+}
+static inline bool tier__entry_resident(const tier__entry *e) /* in the table */
+{
+    return atomic_load_explicit(&e->place, memory_order_relaxed) & TIER__RESIDENT;
+}
 
 struct tier__memory_options {
     uint64_t budget[5];              /* by tier (index TIER_FILE..TIER_DELTA); 0: keep nothing */
@@ -73,11 +107,20 @@ void tier__memory_destroy(tier__memory **m);
 uint64_t tier__memory_live(const tier__memory *m);
 
 /* A fresh entry, one reference, not in the table: room for size bytes of data (data == NULL when size is
- * SIZE_MAX: an object alone). The caller fills data, key, hash, object... then inserts or just uses it. NULL:
- * out of memory. */
+ * SIZE_MAX: an object alone). The caller fills data, key, hash, owner... then inserts or just uses it. NULL:
+ * out of memory, or more than UINT32_MAX - 1 bytes. */
 tier__entry *tier__entry_new(tier__memory *m, int tier, size_t size);
-/* e references held from now on; before e is inserted. TIER_ENOMEM. */
-int tier__entry_hold(tier__entry *e, tier__entry *held);
+/* The rest is for entries that are not inserted yet. destroy(object, user) runs with the last unref, whatever
+ * happened before; bytes is what it weighs. TIER_ENOMEM: then the object is the caller's as before. */
+int tier__entry_give(tier__entry *e, void *object, size_t bytes, void (*destroy)(void *object, void *user),
+                     void *user);
+int tier__entry_hold(tier__entry *e, tier__entry *held); /* held is referenced from now on. TIER_ENOMEM */
+/* Less data than was asked for; gives the rest back. data may move. TIER_ENOMEM: e is as it was. */
+int tier__entry_shrink(tier__entry *e, size_t size);
+/* Measured time to compute it, in microseconds; kept in 16 bits, so read back up to 1/2048 less. */
+uint32_t tier__entry_cost(const tier__entry *e);
+void tier__entry_set_cost(tier__entry *e, uint32_t us);
+uint64_t tier__entry_charge(const tier__entry *e); /* the bytes it is accounted with */
 tier__entry *tier__entry_ref(tier__entry *e);
 void tier__entry_unref(tier__entry *e); /* NULL is fine; the last one destroys */
 
@@ -95,7 +138,7 @@ void tier__memory_supersede(tier__memory *m, int tier, const tier_digest *key, b
  * brings it back. Its bytes stay reserved meanwhile. NULL: not there. */
 tier__entry *tier__memory_take(tier__memory *m, int tier, const tier_digest *key);
 /* Removes all entries of owner; returns how many of its entries are still alive, resident or not. */
-uint64_t tier__memory_drop_owner(tier__memory *m, const void *owner);
+uint64_t tier__memory_drop_owner(tier__memory *m, uint16_t owner);
 void tier__memory_clear(tier__memory *m); /* removes all */
 
 /* A reservation against a tier's free bytes plus what eviction can free; false: does not fit. For loads whose
@@ -111,8 +154,9 @@ void tier__memory_limit(tier__memory *m, int tier, uint64_t bytes);
  * or as much was evicted as was too much at the call (others may go on inserting). The limit stays. Returns
  * the bytes kept and reserved then. */
 uint64_t tier__memory_trim(tier__memory *m, int tier, uint64_t target);
-/* What an entry of size bytes of data, without object and holds, is charged. */
-uint64_t tier__memory_charge(size_t size);
+/* What an entry of size bytes of data, without object and holds, is charged in m; NULL: in a memory on the C
+ * library's heap. */
+uint64_t tier__memory_charge(const tier__memory *m, size_t size);
 
 struct tier__memory_stats {
     uint64_t entries;   /* resident */

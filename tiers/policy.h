@@ -24,32 +24,19 @@ extern const struct tier__policy tier__policy_s3fifo, tier__policy_lru, tier__po
 const struct tier__policy *tier__policy_at(size_t i); /* in the order of the setting's words; NULL: no more */
 const struct tier__policy *tier__policy_named(const char *name); /* NULL: the default; NULL too: none of it */
 
+/* What a policy may use in an entry: queue, uses, and older and newer, or position. An entry's index tells it
+ * from all others of its memory in 32 bits; 0 is none. */
+uint32_t tier__slab_index(const tier__entry *e);
+tier__entry *tier__slab_at(const tier__entry *any, uint32_t index); /* any: one of the same memory */
+
 /* A queue through the entries. */
 struct tier__queue {
     tier__entry *oldest, *newest;
     uint64_t count, bytes;
 };
 
-static inline void tier__queue_push(struct tier__queue *q, tier__entry *e)
-{
-    e->older = q->newest;
-    e->newer = NULL;
-    if (q->newest)
-        q->newest->newer = e;
-    else
-        q->oldest = e;
-    q->newest = e;
-    q->count++;
-    q->bytes += e->charge;
-}
-
-static inline void tier__queue_unlink(struct tier__queue *q, tier__entry *e)
-{
-    *(e->older ? &e->older->newer : &q->oldest) = e->newer;
-    *(e->newer ? &e->newer->older : &q->newest) = e->older;
-    q->count--;
-    q->bytes -= e->charge;
-}
+void tier__queue_push(struct tier__queue *q, tier__entry *e);
+void tier__queue_unlink(struct tier__queue *q, tier__entry *e);
 
 /* ---- the order in which the entries of one tier in one shard go: those that a newer version took the place
  * of, oldest first, and then as the policy says. A hit takes an entry out of the first kind. */

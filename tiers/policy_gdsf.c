@@ -19,14 +19,15 @@ struct state {
 
 static struct item weigh(const struct state *s, tier__entry *e)
 {
-    double cost = e->cost_us > 0 ? e->cost_us : 1;
-    return (struct item){s->floor + cost * (e->uses + 1) / (double)e->charge, e, e->uses};
+    uint32_t us = tier__entry_cost(e);
+    double cost = us > 0 ? us : 1;
+    return (struct item){s->floor + cost * (e->uses + 1) / (double)tier__entry_charge(e), e, e->uses};
 }
 
 static void place(struct state *s, size_t at, struct item item)
 {
     s->heap[at] = item;
-    item.entry->position = at;
+    item.entry->position = (uint32_t)at;
 }
 
 /* Puts item where the heap's order wants it, starting from the hole at. */

@@ -8,7 +8,7 @@ struct sim {
     const struct tier__replay_options *o;
     struct tier__base *base;
     tier__entry **entry;       /* by key; NULL: not resident */
-    tier__entry *spare;        /* by older */
+    tier__memory *memory;      /* of the entries: nothing is ever in its table */
     struct tier__order *order; /* by shard */
     char *state;               /* of the policy, one for each shard */
     uint32_t shards, hand;
@@ -45,31 +45,27 @@ static struct tier__order *order_of(const struct sim *s, const tier__entry *e)
 static tier__entry *entry_make(struct sim *s, uint32_t key)
 {
     const struct tier__trace_key *k = &s->trace->key[key];
-    tier__entry *e = s->spare;
-    if (e)
-        s->spare = e->older;
-    else if (!(e = tier__alloc(s->base, sizeof *e)))
+    tier__entry *e = tier__entry_new(s->memory, k->tier, SIZE_MAX);
+    if (!e || tier__entry_give(e, NULL, 0, NULL, NULL)) {
+        tier__entry_unref(e);
         return NULL;
-    memset(e, 0, sizeof *e);
+    }
     uint64_t word = k->hash;
     for (size_t i = 0; i < sizeof e->key.byte; i += sizeof word) {
         word = mixed(word + UINT64_C(0x9e3779b97f4a7c15));
         memcpy(e->key.byte + i, &word, sizeof word);
     }
-    e->tier = k->tier;
-    e->charge = k->charge;
-    e->cost_us = k->cost_us;
+    tier__entry_side(e)->charge = k->charge;
+    tier__entry_set_cost(e, k->cost_us);
     return e;
 }
 
 /* e is in no policy any more. */
 static void forget(struct sim *s, uint32_t key)
 {
-    tier__entry *e = s->entry[key];
-    s->used -= e->charge;
+    s->used -= s->trace->key[key].charge;
+    tier__entry_unref(s->entry[key]);
     s->entry[key] = NULL;
-    e->older = s->spare;
-    s->spare = e;
 }
 
 static void evict(struct sim *s)
@@ -98,7 +94,7 @@ static int come_in(struct sim *s, uint32_t key)
         return TIER_ENOMEM;
     e->size = key; /* the way back: there is no data */
     if (!tier__order_enter(s->base, order_of(s, e), e)) {
-        tier__free(s->base, e);
+        tier__entry_unref(e);
         return TIER_ENOMEM;
     }
     s->entry[key] = e;
@@ -147,11 +143,7 @@ static void fini(struct sim *s)
         if (p->fini)
             p->fini(s->base, s->order[i].state);
     }
-    while (s->spare) {
-        tier__entry *e = s->spare;
-        s->spare = e->older;
-        tier__free(s->base, e);
-    }
+    tier__memory_destroy(&s->memory);
     tier__free(s->base, s->entry);
     tier__free(s->base, s->order);
     tier__free(s->base, s->state);
@@ -169,7 +161,9 @@ int tier__replay(const struct tier__trace *t, const struct tier__replay_options 
     s.entry = tier__zalloc(t->base, t->key_count + (size_t)1, sizeof *s.entry);
     s.order = tier__zalloc(t->base, s.shards, sizeof *s.order);
     s.state = tier__zalloc(t->base, s.shards, size);
-    int rc = s.entry && s.order && s.state ? TIER_OK : TIER_ENOMEM;
+    int rc = tier__memory_create(t->base, &(struct tier__memory_options){.policy = NULL}, &s.memory);
+    if (!s.entry || !s.order || !s.state)
+        rc = TIER_ENOMEM;
     for (uint32_t i = 0; !rc && i < s.shards; i++)
         s.order[i] = (struct tier__order){.policy = o->policy, .state = s.state + i * size};
     for (size_t i = 0; i < t->event_count && !rc; i++)

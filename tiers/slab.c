@@ -1,31 +1,69 @@
-/* slab.c - entries' headers, 42 to an 8 KiB block of the heap. A block without entries goes back at once,
- * except the last one of its pool, so that one entry made and freed in turns costs no block each time. */
+/* slab.c - entries' headers, 64 to a block of the heap: first the lines that hits touch, then the value
+ * hashes. A block without entries goes back at once, except the last one of its pool, so that one entry made
+ * and freed in turns costs no block each time. */
 #include "tiers/memory_private.h"
 
-enum { HEADERS = 42 };
-#define ALL_FREE ((UINT64_C(1) << HEADERS) - 1)
-
-struct tier__slab {
-    _Alignas(64) struct tier__pool *pool;
-    void *raw;
-    uint64_t free_bits;
-    struct tier__slab *all_before, *all_after, *free_before, *free_after;
-    tier__memory *memory;
-    tier__entry entry[HEADERS];
-};
-_Static_assert(sizeof(struct tier__entry) == 192, "three cache lines");
-_Static_assert(sizeof(struct tier__slab) + 48 + 8 <= 8192, "two pages with the heap's own header");
+#define ALL_FREE UINT64_MAX
+_Static_assert(TIER__SLAB_ENTRIES == 64, "a bit each");
 
 void *tier__alloc_lines(struct tier__base *b, size_t size, void **raw)
 {
-    *raw = tier__alloc(b, size + 63);
+    *raw = tier__alloc(b, size + 48); /* the heap aligns to 16 */
     return *raw ? (void *)(((uintptr_t)*raw + 63) & ~(uintptr_t)63) : NULL;
 }
 
-static struct tier__slab *slab_of(tier__entry *e)
+/* ---- numbers */
+
+static union tier__number *number_at(const struct tier__numbers *n, uint32_t number)
 {
-    return (struct tier__slab *)(void *)((char *)(e - e->place) - offsetof(struct tier__slab, entry));
+    return atomic_load_explicit(&n->leaf[number / TIER__LEAF], memory_order_acquire) + number % TIER__LEAF;
 }
+
+/* 0: out of memory. With the pool's lock held. */
+static uint32_t number_take(tier__memory *m, struct tier__slab *s)
+{
+    struct tier__numbers *n = &m->numbers;
+    pthread_mutex_lock(&n->lock);
+    uint32_t number = n->free;
+    if (!number && n->count + 1 < TIER__LEAF * TIER__LEAVES) {
+        uint32_t next = n->count + 1; /* 0 is nobody's */
+        union tier__number *_Atomic *leaf = &n->leaf[next / TIER__LEAF];
+        if (!*leaf)
+            atomic_store_explicit(leaf, tier__alloc(&m->own, TIER__LEAF * sizeof **leaf),
+                                  memory_order_release);
+        if (*leaf)
+            n->count = number = next;
+    } else if (number) {
+        n->free = number_at(n, number)->next_free;
+    }
+    if (number)
+        number_at(n, number)->slab = s;
+    pthread_mutex_unlock(&n->lock);
+    return number;
+}
+
+static void number_give(tier__memory *m, uint32_t number)
+{
+    struct tier__numbers *n = &m->numbers;
+    pthread_mutex_lock(&n->lock);
+    number_at(n, number)->next_free = n->free;
+    n->free = number;
+    pthread_mutex_unlock(&n->lock);
+}
+
+uint32_t tier__slab_index(const tier__entry *e)
+{
+    const struct tier__slab *s = tier__slab_of(e);
+    return s->number * TIER__SLAB_ENTRIES + (uint32_t)(e - s->entry);
+}
+
+tier__entry *tier__slab_at(const tier__entry *any, uint32_t index)
+{
+    const struct tier__numbers *n = &tier__slab_of(any)->memory->numbers;
+    return index ? &number_at(n, index / TIER__SLAB_ENTRIES)->slab->entry[index % TIER__SLAB_ENTRIES] : NULL;
+}
+
+/* ---- slabs */
 
 static void link_free(struct tier__pool *p, struct tier__slab *s)
 {
@@ -49,16 +87,20 @@ static struct tier__slab *slab_new(tier__memory *m, struct tier__pool *p)
     struct tier__slab *s = tier__alloc_lines(&m->own, sizeof *s, &raw);
     if (!s)
         return NULL;
-    if ((uint64_t)(uintptr_t)s >>
-        48) { /* five-level page tables, and only if the hook asks for such memory */
+    /* More than 48 bits: five-level page tables, and only if the hook asks for such memory. */
+    uint32_t number = (uint64_t)(uintptr_t)s >> 48 ? 0 : number_take(m, s);
+    if (!number) {
         tier__free(&m->own, raw);
         return NULL;
     }
-    *s = (struct tier__slab){0};
+    memset(s, 0, offsetof(struct tier__slab, entry));
     s->pool = p;
-    s->raw = raw;
+    s->padding = (uint32_t)((char *)s - (char *)raw);
+    s->number = number;
     s->free_bits = ALL_FREE;
     s->memory = m;
+    for (unsigned i = 0; i < TIER__SLAB_ENTRIES; i++)
+        atomic_init(&s->entry[i].place, (unsigned char)i);
     s->all_after = p->all;
     if (p->all)
         p->all->all_before = s;
@@ -73,7 +115,8 @@ static void slab_free(struct tier__pool *p, struct tier__slab *s)
     *(s->all_before ? &s->all_before->all_after : &p->all) = s->all_after;
     if (s->all_after)
         s->all_after->all_before = s->all_before;
-    tier__free(&s->memory->own, s->raw);
+    number_give(s->memory, s->number);
+    tier__free(&s->memory->own, (char *)s - s->padding);
 }
 
 static struct tier__pool *pool_of_thread(tier__memory *m)
@@ -96,9 +139,8 @@ tier__entry *tier__slab_take(tier__memory *m)
             unlink_free(p, s);
         e = &s->entry[place];
         memset(e, 0, sizeof *e);
-        e->place = (uint8_t)place;
-        e->memory = m;
-        e->magic = TIER__ENTRY_MAGIC;
+        memset(&s->rest[place], 0, sizeof s->rest[place]);
+        atomic_init(&e->place, (unsigned char)place);
         atomic_init(&e->refs, 1);
         atomic_fetch_add_explicit(&m->alive, 1, memory_order_relaxed);
     }
@@ -108,18 +150,26 @@ tier__entry *tier__slab_take(tier__memory *m)
 
 void tier__slab_give(tier__entry *e, uint64_t kept_bytes)
 {
-    struct tier__slab *s = slab_of(e);
+    struct tier__slab *s = tier__slab_of(e);
     struct tier__pool *p = s->pool;
     pthread_mutex_lock(&p->lock);
     if (kept_bytes && p->gauge)
         tier__count(p->gauge, TIER__MEMORY_BYTES, -kept_bytes);
-    e->magic = 0;
     if (!s->free_bits)
         link_free(p, s);
-    s->free_bits |= UINT64_C(1) << e->place;
+    s->free_bits |= UINT64_C(1) << (e - s->entry);
     if (s->free_bits == ALL_FREE && (s->free_before || s->free_after))
         slab_free(p, s);
     pthread_mutex_unlock(&p->lock);
+}
+
+void tier__slab_init(tier__memory *m)
+{
+    pthread_mutex_init(&m->numbers.lock, NULL);
+    for (int i = 0; i < TIER__POOLS; i++) {
+        pthread_mutex_init(&m->pool[i].lock, NULL);
+        m->pool[i].gauge = m->base;
+    }
 }
 
 void tier__slab_fini(tier__memory *m)
@@ -129,6 +179,9 @@ void tier__slab_fini(tier__memory *m)
             slab_free(&m->pool[i], m->pool[i].all);
         pthread_mutex_destroy(&m->pool[i].lock);
     }
+    for (int i = 0; i < TIER__LEAVES; i++)
+        tier__free(&m->own, m->numbers.leaf[i]);
+    pthread_mutex_destroy(&m->numbers.lock);
 }
 
 void tier__slab_each(tier__memory *m, void (*each)(void *user, tier__entry *e), void *user)
@@ -140,4 +193,34 @@ void tier__slab_each(tier__memory *m, void (*each)(void *user, tier__entry *e), 
                 each(user, &s->entry[__builtin_ctzll(used)]);
         pthread_mutex_unlock(&m->pool[i].lock);
     }
+}
+
+/* ---- queues through the entries */
+
+void tier__queue_push(struct tier__queue *q, tier__entry *e)
+{
+    e->older = q->newest ? tier__slab_index(q->newest) : 0;
+    e->newer = 0;
+    if (q->newest)
+        q->newest->newer = tier__slab_index(e);
+    else
+        q->oldest = e;
+    q->newest = e;
+    q->count++;
+    q->bytes += tier__entry_charge(e);
+}
+
+void tier__queue_unlink(struct tier__queue *q, tier__entry *e)
+{
+    tier__entry *older = tier__slab_at(e, e->older), *newer = tier__slab_at(e, e->newer);
+    if (older)
+        older->newer = e->newer;
+    else
+        q->oldest = newer;
+    if (newer)
+        newer->older = e->older;
+    else
+        q->newest = older;
+    q->count--;
+    q->bytes -= tier__entry_charge(e);
 }

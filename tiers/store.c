@@ -78,6 +78,16 @@ uint64_t tier__store_glance(const tier__store *st)
     return tier__db_news(e->db);
 }
 
+uint64_t tier__store_reads(tier__store *st)
+{
+    tier__read *r;
+    if (tier__read_begin(st, &r))
+        return 0;
+    uint64_t id = r->id;
+    tier__read_end(&r);
+    return id;
+}
+
 const char *tier__store_path(const tier__store *st)
 {
     return st->env->path;

@@ -373,8 +373,8 @@ static tier_event event_of(const struct tier__happening *h)
     if (h->entry) {
         e.value.data = h->entry->data;
         e.value.size = h->entry->data ? h->entry->size : 0;
-        e.value.object = h->entry->object;
-        e.value.hash = h->entry->hash;
+        e.value.object = tier__entry_object(h->entry);
+        e.value.hash = *tier__entry_hash(h->entry);
         e.value.from = TIER_HIT;
     }
     return e;

@@ -1,4 +1,6 @@
 /* table.c - the sharded table: find, insert, remove, take. */
+#include <sched.h>
+#include <time.h>
 #include "tiers/memory_private.h"
 
 /* ---- create and destroy */
@@ -32,6 +34,7 @@ int tier__memory_create(struct tier__base *base, const struct tier__memory_optio
     m->base = base;
     m->own.user = base->user;
     m->own.realloc = base->realloc;
+    m->rounds = tier__on_c_heap(base);
     if (!make_policy_states(m, policy)) {
         tier__free(base, raw);
         return TIER_ENOMEM;
@@ -40,12 +43,7 @@ int tier__memory_create(struct tier__base *base, const struct tier__memory_optio
     atomic_init(&m->alive, 1);
     for (int t = TIER__TIER_MIN; t <= TIER__TIER_MAX; t++)
         tier__budget_limit(&m->budget[t], o->budget[t]);
-    for (int i = 0; i < TIER__POOLS; i++) {
-        pthread_mutex_init(&m->pool[i].lock, NULL);
-        m->pool[i].gauge = base;
-    }
-    for (int i = 0; i < TIER__SHARDS; i++)
-        pthread_mutex_init(&m->shard[i].lock, NULL);
+    tier__slab_init(m);
     *out = m;
     return TIER_OK;
 }
@@ -58,7 +56,7 @@ static void fini_shards(tier__memory *m)
         for (int t = TIER__TIER_MIN; t <= TIER__TIER_MAX; t++)
             if (s->tier[t].order.policy->fini)
                 s->tier[t].order.policy->fini(&m->own, s->tier[t].order.state);
-        tier__free(&m->own, s->slots.slot);
+        tier__free(&m->own, s->slots.raw);
     }
     tier__free(&m->own, m->shard[0].tier[TIER__TIER_MIN].order.state);
 }
@@ -81,16 +79,32 @@ void tier__memory_destroy(tier__memory **pm)
     tier__memory_forget(m);
 }
 
+void tier__lock_wait(atomic_uint *lock)
+{
+    enum { LOOKS = 100, YIELDS = 16, NAP_NS = 50000 };
+    for (unsigned round = 0;; round++) {
+        for (int i = 0; i < LOOKS; i++) {
+            unsigned open = 0;
+            if (!atomic_load_explicit(lock, memory_order_relaxed) &&
+                atomic_compare_exchange_strong_explicit(lock, &open, 1, memory_order_acquire,
+                                                        memory_order_relaxed))
+                return;
+        }
+        if (round < YIELDS)
+            sched_yield();
+        else
+            nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
+    }
+}
+
 void tier__memory_forget(tier__memory *m)
 {
     if (atomic_fetch_sub_explicit(&m->alive, 1, memory_order_acq_rel) != 1)
         return;
+    /* Only here nobody has an entry to unref: one that saw its entry parked just before the memory closed may
+     * have waited for the shard's lock, to find that the entry is parked no more. */
     struct tier__base own = m->own;
     tier__slab_fini(m);
-    /* Not when the memory closes: an unref that saw its entry parked just before may still be waiting for the
-     * shard's lock, to find that the entry is parked no more. Only here nobody has an entry to unref. */
-    for (int i = 0; i < TIER__SHARDS; i++)
-        pthread_mutex_destroy(&m->shard[i].lock);
     tier__free(&own, m->raw);
 }
 
@@ -100,7 +114,7 @@ void tier__shard_leave(struct tier__shard *s, tier__entry *e)
 {
     tier__slots_remove(&s->slots, e);
     s->tier[e->tier].entries--;
-    atomic_store_explicit(&e->resident, 0, memory_order_relaxed);
+    atomic_fetch_and_explicit(&e->place, (unsigned char)~TIER__RESIDENT, memory_order_relaxed);
 }
 
 static void leave(struct tier__shard *s, tier__entry *e)
@@ -120,10 +134,47 @@ static void expel(struct tier__shard *s, tier__entry *e, tier__entry **dead)
 
 /* ---- finding */
 
+/* With the shard's lock held. */
+static inline tier__entry *search(const struct tier__slots *s, int tier, const tier_digest *key)
+{
+    uint32_t buckets = atomic_load_explicit(&s->buckets, memory_order_relaxed);
+    uint32_t bits = tier__slot_bits(key);
+    uint32_t i = tier__slot_home(bits, buckets);
+    if (buckets == 0)
+        return NULL;
+    for (;;) {
+        const struct tier__bucket *b = atomic_load_explicit(&s->bucket, memory_order_relaxed) + i;
+        uint64_t first = tier__tags_like(b->tags[0], bits & UINT16_MAX);
+        uint64_t second = tier__tags_like(b->tags[1], bits & UINT16_MAX);
+        /* Bits 7 and 15 of each 16: ways 0 to 3 and 4 to 7. */
+        for (uint64_t like = first >> 8 | second; like; like &= like - 1) {
+            unsigned bit = (unsigned)__builtin_ctzll(like);
+            tier__entry *e = tier__slot_entry(b, bit / 16 + (bit & 8) / 2);
+            if (e && e->tier == tier && tier__digest_equal(&e->key, key))
+                return e;
+        }
+        if (!(b->tags[1] >> 48))
+            return NULL;
+        i = i + 1 < buckets ? i + 1 : 0;
+    }
+}
+
+/* Where the search will begin comes into the cache while the lock is being taken. What is read here may be
+ * of two tables at once, or of one that is gone: then the wrong line is fetched. */
+static inline void fetch_bucket(const struct tier__slots *s, const tier_digest *key)
+{
+    uint32_t i =
+        tier__slot_home(tier__slot_bits(key), atomic_load_explicit(&s->buckets, memory_order_relaxed));
+    __builtin_prefetch((const char *)atomic_load_explicit(&s->bucket, memory_order_relaxed) +
+                       i * sizeof(struct tier__bucket));
+}
+
 static tier__entry *find_pinned(struct tier__shard *s, int tier, const tier_digest *key)
 {
-    tier__entry *e = tier__slots_find(&s->slots, tier, key);
-    return e ? tier__entry_ref(e) : NULL;
+    tier__entry *e = search(&s->slots, tier, key);
+    if (e)
+        atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
+    return e;
 }
 
 static void note_hit(tier__memory *m, struct tier__shard *s, tier__entry *e)
@@ -139,7 +190,8 @@ static void note_hit(tier__memory *m, struct tier__shard *s, tier__entry *e)
 static void note_get(tier__memory *m, int tier, const tier_digest *key, const tier__entry *e)
 {
     if (e)
-        tier__recorder_note(m->recorder, TIER__TRACE_HIT, tier, key, e->charge, e->cost_us);
+        tier__recorder_note(m->recorder, TIER__TRACE_HIT, tier, key, tier__entry_charge(e),
+                            tier__entry_cost(e));
     else
         tier__recorder_note(m->recorder, TIER__TRACE_MISS, tier, key, 0, 0);
 }
@@ -147,13 +199,14 @@ static void note_get(tier__memory *m, int tier, const tier_digest *key, const ti
 tier__entry *tier__memory_find(tier__memory *m, int tier, const tier_digest *key)
 {
     struct tier__shard *s = tier__shard_of(m, key);
-    pthread_mutex_lock(&s->lock);
+    fetch_bucket(&s->slots, key);
+    tier__lock(&s->lock);
     tier__entry *e = find_pinned(s, tier, key);
     if (e)
         note_hit(m, s, e);
     else
         s->tier[tier].misses++;
-    pthread_mutex_unlock(&s->lock);
+    tier__unlock(&s->lock);
     if (__builtin_expect(m->recorder != NULL, 0))
         note_get(m, tier, key, e);
     return e;
@@ -162,15 +215,15 @@ tier__entry *tier__memory_find(tier__memory *m, int tier, const tier_digest *key
 tier__entry *tier__memory_take(tier__memory *m, int tier, const tier_digest *key)
 {
     struct tier__shard *s = tier__shard_of(m, key);
-    pthread_mutex_lock(&s->lock);
-    tier__entry *e = tier__slots_find(&s->slots, tier, key);
+    tier__lock(&s->lock);
+    tier__entry *e = search(&s->slots, tier, key);
     if (e) {
         note_hit(m, s, e);
         leave(s, e);
     } else {
         s->tier[tier].misses++;
     }
-    pthread_mutex_unlock(&s->lock);
+    tier__unlock(&s->lock);
     if (__builtin_expect(m->recorder != NULL, 0))
         note_get(m, tier, key, e);
     return e; /* with the table's reference */
@@ -180,11 +233,11 @@ void tier__memory_remove(tier__memory *m, int tier, const tier_digest *key)
 {
     struct tier__shard *s = tier__shard_of(m, key);
     tier__entry *dead = NULL;
-    pthread_mutex_lock(&s->lock);
-    tier__entry *e = tier__slots_find(&s->slots, tier, key);
+    tier__lock(&s->lock);
+    tier__entry *e = search(&s->slots, tier, key);
     if (e)
         expel(s, e, &dead);
-    pthread_mutex_unlock(&s->lock);
+    tier__unlock(&s->lock);
     tier__entry_bury(dead);
 }
 
@@ -192,14 +245,14 @@ void tier__memory_supersede(tier__memory *m, int tier, const tier_digest *key, b
 {
     struct tier__shard *s = tier__shard_of(m, key);
     tier__entry *dead = NULL;
-    pthread_mutex_lock(&s->lock);
-    tier__entry *e = tier__slots_find(&s->slots, tier, key);
+    tier__lock(&s->lock);
+    tier__entry *e = search(&s->slots, tier, key);
     if (e && remembered)
         expel(s, e, &dead);
     else if (e)
         tier__order_demote(&s->tier[tier].order, e,
                            !(atomic_load_explicit(&e->refs, memory_order_relaxed) & TIER__PARKED));
-    pthread_mutex_unlock(&s->lock);
+    tier__unlock(&s->lock);
     tier__entry_bury(dead);
     if (e)
         tier__count(m->base, TIER__MEMORY_SUPERSEDED, 1);
@@ -209,44 +262,53 @@ void tier__memory_supersede(tier__memory *m, int tier, const tier_digest *key, b
 
 /* ---- inserting */
 
+static void account(tier__entry *e, unsigned where, uint64_t charge)
+{
+    e->account = where & 3;
+    if (e->apart)
+        tier__entry_side(e)->charge = charge;
+}
+
+static void lend(tier__memory *m, tier__entry *e, uint64_t charge)
+{
+    atomic_fetch_add_explicit(&m->budget[e->tier].overdraft, charge, memory_order_relaxed);
+    tier__count(m->base, TIER__MEMORY_OVERDRAFT, charge);
+    account(e, TIER__LENT, charge);
+}
+
 /* Moves e's bytes into the tier's sum, paying with reserved bytes first, and gives the rest of those back.
  * false: no room; then e's bytes are overdraft. */
 static bool keep(tier__memory *m, tier__entry *e, uint64_t reserved)
 {
     struct tier__budget *b = &m->budget[e->tier];
-    uint64_t charge = tier__entry_charge(e);
-    uint64_t was = e->account == TIER__KEPT ? e->charge : 0; /* taken before, and perhaps another size now */
-    uint64_t have = reserved + was;
+    uint64_t charge = tier__entry_weight(e);
+    uint64_t old = e->account ? tier__entry_charge(e) : 0; /* taken before, and perhaps another size now */
+    uint64_t was = e->account == TIER__KEPT ? old : 0, have = reserved + was;
     if (e->account == TIER__LENT)
-        atomic_fetch_sub_explicit(&b->overdraft, e->charge, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&b->overdraft, old, memory_order_relaxed);
     bool room = tier__memory_make_room(m, e->tier, charge > have ? charge - have : 0);
     if (reserved)
         atomic_fetch_sub_explicit(&b->reserved, reserved, memory_order_relaxed);
-    e->charge = charge;
     if (room) {
         if (have > charge)
             tier__budget_give(b, have - charge);
         tier__count(m->base, TIER__MEMORY_BYTES, charge - was);
-        e->account = TIER__KEPT;
+        account(e, TIER__KEPT, charge);
         return true;
     }
     tier__budget_give(b, have);
     tier__count(m->base, TIER__MEMORY_BYTES, -was);
-    atomic_fetch_add_explicit(&b->overdraft, charge, memory_order_relaxed);
-    tier__count(m->base, TIER__MEMORY_OVERDRAFT, charge);
-    e->account = TIER__LENT;
+    lend(m, e, charge);
     return false;
 }
 
 /* e was kept, but the table could not grow. */
 static void lend_after_all(tier__memory *m, tier__entry *e)
 {
-    struct tier__budget *b = &m->budget[e->tier];
-    tier__budget_give(b, e->charge);
-    tier__count(m->base, TIER__MEMORY_BYTES, -e->charge);
-    atomic_fetch_add_explicit(&b->overdraft, e->charge, memory_order_relaxed);
-    tier__count(m->base, TIER__MEMORY_OVERDRAFT, e->charge);
-    e->account = TIER__LENT;
+    uint64_t charge = tier__entry_charge(e);
+    tier__budget_give(&m->budget[e->tier], charge);
+    tier__count(m->base, TIER__MEMORY_BYTES, -charge);
+    lend(m, e, charge);
 }
 
 /* false: out of memory. With the shard's lock held. */
@@ -256,7 +318,7 @@ static bool enter(tier__memory *m, struct tier__shard *s, tier__entry *e)
         return false;
     tier__slots_add(&s->slots, tier__entry_ref(e));
     s->tier[e->tier].entries++;
-    atomic_store_explicit(&e->resident, 1, memory_order_relaxed);
+    atomic_fetch_or_explicit(&e->place, TIER__RESIDENT, memory_order_relaxed);
     return true;
 }
 
@@ -275,9 +337,9 @@ static tier__entry *yield_to(tier__entry *there, tier__entry *e)
 tier__entry *tier__memory_commit(tier__memory *m, tier__entry *e, uint64_t reserved)
 {
     struct tier__shard *s = tier__shard_of(m, &e->key);
-    pthread_mutex_lock(&s->lock);
+    tier__lock(&s->lock);
     tier__entry *there = find_pinned(s, e->tier, &e->key);
-    pthread_mutex_unlock(&s->lock);
+    tier__unlock(&s->lock);
     if (there) { /* known before anything is evicted for it */
         if (reserved)
             tier__memory_release(m, e->tier, reserved);
@@ -285,13 +347,14 @@ tier__entry *tier__memory_commit(tier__memory *m, tier__entry *e, uint64_t reser
     }
     bool kept = keep(m, e, reserved);
     if (m->recorder)
-        tier__recorder_note(m->recorder, TIER__TRACE_PUT, e->tier, &e->key, e->charge, e->cost_us);
+        tier__recorder_note(m->recorder, TIER__TRACE_PUT, e->tier, &e->key, tier__entry_charge(e),
+                            tier__entry_cost(e));
     if (!kept)
         return e;
-    pthread_mutex_lock(&s->lock);
+    tier__lock(&s->lock);
     there = find_pinned(s, e->tier, &e->key);
     bool entered = there || enter(m, s, e);
-    pthread_mutex_unlock(&s->lock);
+    tier__unlock(&s->lock);
     if (there)
         return yield_to(there, e);
     if (!entered)
@@ -308,13 +371,13 @@ tier__entry *tier__memory_insert(tier__memory *m, tier__entry *e)
 
 /* ---- sweeping and counting */
 
-static void sweep(tier__memory *m, const void *owner)
+static void sweep(tier__memory *m, uint16_t owner)
 {
     for (int i = 0; i < TIER__SHARDS; i++) {
         struct tier__shard *s = &m->shard[i];
         tier__entry *dead = NULL;
-        pthread_mutex_lock(&s->lock);
-        for (uint32_t at = 0; at < s->slots.capacity;) {
+        tier__lock(&s->lock);
+        for (uint32_t at = 0; at < TIER__WAYS * s->slots.buckets;) {
             tier__entry *e = tier__slots_at(&s->slots, at);
             if (e && (!owner || atomic_load_explicit(&e->owner, memory_order_relaxed) == owner)) {
                 expel(s, e, &dead); /* what follows may move back to this slot: look again */
@@ -322,19 +385,19 @@ static void sweep(tier__memory *m, const void *owner)
                 at++;
             }
         }
-        pthread_mutex_unlock(&s->lock);
+        tier__unlock(&s->lock);
         tier__entry_bury(dead);
     }
 }
 
 void tier__memory_clear(tier__memory *m)
 {
-    sweep(m, NULL);
+    sweep(m, 0);
 }
 
 struct owned {
-    const void *owner;
     uint64_t alive;
+    uint16_t owner;
 };
 
 static void count_owned(void *user, tier__entry *e)
@@ -343,7 +406,7 @@ static void count_owned(void *user, tier__entry *e)
     o->alive += atomic_load_explicit(&e->owner, memory_order_relaxed) == o->owner;
 }
 
-uint64_t tier__memory_drop_owner(tier__memory *m, const void *owner)
+uint64_t tier__memory_drop_owner(tier__memory *m, uint16_t owner)
 {
     struct owned o = {.owner = owner};
     if (!owner)
@@ -363,12 +426,12 @@ static uint64_t sum_tier(const tier__memory *cm, int tier, struct tier__memory_s
     tier__memory *m = (tier__memory *)cm; /* a mutex is locked: the contents do not change */
     for (int i = 0; i < TIER__SHARDS; i++) {
         struct tier__shard *s = &m->shard[i];
-        pthread_mutex_lock(&s->lock);
+        tier__lock(&s->lock);
         out->entries += s->tier[tier].entries;
         out->hits += s->tier[tier].hits;
         out->misses += s->tier[tier].misses;
         out->evicted += s->tier[tier].evicted;
-        pthread_mutex_unlock(&s->lock);
+        tier__unlock(&s->lock);
     }
     return out->entries;
 }

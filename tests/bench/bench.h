@@ -26,8 +26,9 @@ struct bench {
 struct bench_goal {
     const char *name;
     const char *row, *contender; /* the figure above the line */
-    const char *base_row, *base; /* the one below; base_row NULL: the same row */
-    char kept;                   /* '<': ratio <= bound keeps the goal, '>': ratio >= bound */
+    const char *base_row,
+        *base; /* the one below; base_row NULL: the same row; base NULL: none, the figure itself is bounded */
+    char kept; /* '<': ratio <= bound keeps the goal, '>': ratio >= bound */
     double bound;
 };
 struct bench_group {

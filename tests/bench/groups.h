@@ -3,6 +3,8 @@
 /* clang-format off */
 #define BENCH_GROUPS(X) \
     X(memory) \
+    X(path) \
+    X(bytes) \
     X(store) \
     X(codecs) \
     X(cascade)

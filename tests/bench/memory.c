@@ -3,10 +3,6 @@
 #include <sys/stat.h>
 #include "tests/bench/peer.h"
 
-#define ADDRESS(name) &peer_##name,
-static const struct peer *const peers[] = {PEERS(ADDRESS)};
-enum { COUNT = sizeof peers / sizeof *peers };
-
 struct side { /* a peer that was opened and filled */
     const struct peer *peer;
     void *state;
@@ -40,22 +36,23 @@ static void drop_run(struct peer_run *r)
 }
 
 /* Opens peers, those alone that evict where keep is set, and puts every key into each. */
-static size_t open_sides(struct bench *b, struct peer_world *w, uint32_t keep, struct side side[COUNT])
+static size_t open_sides(struct bench *b, struct peer_world *w, uint32_t keep, struct side side[PEER_COUNT])
 {
     size_t n = 0;
-    for (size_t i = 0; i < COUNT; i++) {
+    for (size_t i = 0; i < PEER_COUNT; i++) {
         struct peer_run fill;
-        if (!peers[i]->open || (keep && !peers[i]->evicts))
+        if (!peer_all[i]->open || (keep && !peer_all[i]->evicts))
             continue;
-        char *dir = bench_text("%s/%s-%zu%s", b->dir, peers[i]->name, w->size, keep ? "-evicting" : "");
+        char *dir = bench_text("%s/%s-%zu%s", b->dir, peer_all[i]->name, w->size, keep ? "-evicting" : "");
         if (mkdir(dir, 0700))
             bench_die(dir);
-        struct peer_world *own =
-            peers[i]->most && peers[i]->most < w->keys ? peer_world_new(peers[i]->most, w->size) : NULL;
-        side[n] = (struct side){peers[i], NULL, own ? own : w, own};
-        side[n].state = peers[i]->open(&(struct peer_setup){side[n].w, keep, dir});
+        struct peer_world *own = peer_all[i]->most && peer_all[i]->most < w->keys
+                                     ? peer_world_new(peer_all[i]->most, w->size)
+                                     : NULL;
+        side[n] = (struct side){peer_all[i], NULL, own ? own : w, own};
+        side[n].state = peer_all[i]->open(&(struct peer_setup){side[n].w, keep, dir});
         fill_run(&fill, &side[n], SWEEP);
-        peers[i]->run[PEER_PUT](&fill, &(struct bench_batch){0, 0, side[n].w->keys});
+        peer_all[i]->run[PEER_PUT](&fill, &(struct bench_batch){0, 0, side[n].w->keys});
         drop_run(&fill);
         free(dir);
         n++;
@@ -80,8 +77,8 @@ static const char *size_name(size_t size)
 static void race(struct bench *b, const struct peer_world *w, const struct side *side, size_t n,
                  const struct row *row, bool evicting)
 {
-    struct peer_run run[COUNT];
-    struct bench_contender c[COUNT];
+    struct peer_run run[PEER_COUNT];
+    struct bench_contender c[PEER_COUNT];
     size_t m = 0;
     for (size_t i = 0; i < n; i++) {
         if (!side[i].peer->run[row->op])
@@ -116,7 +113,7 @@ static const struct row evicting = {"evicting put", PEER_PUT, SWEEP, 1, true};
 static void run_size(struct bench *b, uint32_t keys, size_t size)
 {
     struct peer_world *w = peer_world_new(keys, size);
-    struct side side[COUNT];
+    struct side side[PEER_COUNT];
     size_t n = open_sides(b, w, 0, side);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         race(b, w, side, n, &rows[i], false);
@@ -166,9 +163,9 @@ static void against_themselves(struct bench *b, uint32_t keys)
 
 static void run(struct bench *b)
 {
-    for (size_t i = 0; i < COUNT; i++)
-        if (!peers[i]->open)
-            bench_missing(b, peers[i]->name, "not there when this was compiled");
+    for (size_t i = 0; i < PEER_COUNT; i++)
+        if (!peer_all[i]->open)
+            bench_missing(b, peer_all[i]->name, "not there when this was compiled");
     against_themselves(b, b->quick ? 100 : 32768);
     run_size(b, b->quick ? 200 : 100000, 64);
     run_size(b, b->quick ? 200 : 100000, 1024);

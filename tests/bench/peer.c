@@ -3,6 +3,9 @@
 #include "tests/bench/peer.h"
 #include "tiers/digest.h"
 
+#define ADDRESS(name) &peer_##name,
+const struct peer *const peer_all[PEER_COUNT] = {PEERS(ADDRESS)};
+
 static uint64_t next_random(uint64_t *state) /* splitmix64: the same everywhere */
 {
     uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);

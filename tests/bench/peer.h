@@ -55,6 +55,9 @@ struct peer {
 #define PEERS(X) X(floor) X(tierkit) X(glib) X(uthash) X(tkrzw) X(kyoto) X(lmdb) X(rocksdb) X(sqlite) X(files)
 #define PEER_DECLARE(name) extern const struct peer peer_##name;
 PEERS(PEER_DECLARE)
+enum { PEER_COUNT = 10 };
+extern const struct peer *const peer_all[PEER_COUNT];
+uint64_t peer_tierkit_charged(void *p); /* bytes that its memory is charged with */
 
 /* A contender's self: one peer going through one sequence. */
 struct peer_run {

@@ -163,11 +163,19 @@ static void *tierkit_open(const struct peer_setup *s)
 {
     struct ours *p = bench_alloc(sizeof *p);
     struct tier__memory_options o = {.policy = NULL};
-    o.budget[TIER_TREE] = s->keep ? s->keep * tier__memory_charge(s->w->size) : UINT64_C(1) << 40;
+    o.budget[TIER_TREE] = s->keep ? s->keep * tier__memory_charge(NULL, s->w->size) : UINT64_C(1) << 40;
     tier__base_init(&p->base, NULL);
     if (tier__memory_create(&p->base, &o, &p->memory))
         bench_die("memory");
     return p;
+}
+
+uint64_t peer_tierkit_charged(void *peer)
+{
+    struct ours *p = peer;
+    struct tier__memory_stats s;
+    tier__memory_stats(p->memory, TIER_TREE, &s);
+    return s.bytes;
 }
 
 static void tierkit_close(void *peer)

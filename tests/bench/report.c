@@ -138,7 +138,7 @@ void report_judge(struct bench *b, const struct bench_group *g)
     for (const struct bench_goal *goal = g->goals; goal && goal->name; goal++) {
         const char *base_row = goal->base_row ? goal->base_row : goal->row;
         const struct report_row *above = report_find(r, g->name, goal->row, goal->contender);
-        const struct report_row *below = report_find(r, g->name, base_row, goal->base);
+        const struct report_row *below = goal->base ? report_find(r, g->name, base_row, goal->base) : above;
         struct report_goal j = {.group = g->name, .goal = goal, .verdict = REPORT_UNMEASURED};
         const char *gone = !above ? goal->contender : !below ? goal->base : NULL;
         const char *why = gone ? absent(r, g->name, gone) : NULL;
@@ -147,7 +147,7 @@ void report_judge(struct bench *b, const struct bench_group *g)
         else if (gone)
             bench_wrong(b, "goal %s: there is no %s in its row", goal->name, gone);
         else {
-            j.ratio = above->best / below->best;
+            j.ratio = above->best / (goal->base ? below->best : 1);
             j.verdict = (goal->kept == '<' ? j.ratio <= goal->bound : j.ratio >= goal->bound) ? REPORT_KEPT
                                                                                               : REPORT_MISSED;
         }
@@ -237,7 +237,7 @@ static void json_goal(FILE *f, const struct report_goal *j)
     text(f, "name", j->goal->name, ", ");
     text(f, "above", j->goal->contender, ", ");
     text(f, "above_row", j->goal->row, ", ");
-    text(f, "below", j->goal->base, ", ");
+    text(f, "below", j->goal->base ? j->goal->base : "", ", ");
     text(f, "below_row", j->goal->base_row ? j->goal->base_row : j->goal->row, ", ");
     text(f, "keep", j->goal->kept == '<' ? "<=" : ">=", ", ");
     number(f, "bound", j->goal->bound, ", ");

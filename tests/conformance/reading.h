@@ -331,10 +331,13 @@ static int without_rights(const char *base)
 static void rights_are_respected(void **state)
 {
     char base[] = "/tmp/conformance-rights.XXXXXX", path[64];
+    struct stat st;
     int status;
     pid_t pid;
 
     (void)state;
+    if (stat("/tmp", &st) || !(st.st_mode & S_IXOTH))
+        skip();                     /* a /tmp of root's own: the child cannot reach anything */
     assert_non_null(mkdtemp(base)); /* not below $TMPDIR: the child must reach it */
     assert_int_equal(chmod(base, 0755), 0);
     snprintf(path, sizeof path, "%s/secret", base);

@@ -407,6 +407,34 @@ d="-d $work/cache"
     ok 'findings after prune are those from before'
 }
 
+# ---- traces
+trace=$work/a.trace
+run 16 trace
+run 16 trace replay
+run 16 trace record
+run 8 trace replay a.h
+err 'a.h is no trace'
+run 8 trace replay "$work/none"
+run 16 trace replay --policy fifo "$work/none"
+run 16 trace replay --size much "$work/none"
+run 3 trace record --output "$trace" -- sh -c 'exit 3'
+run 127 trace record --output "$trace" -- "$work/none"
+run 0 trace record --output "$trace" -- "$lint" -d "$work/traced" --no-system .
+echo 'int g(void);' >>a.h
+run 0 trace record --output "$trace" -- "$lint" -d "$work/traced" --no-system .
+run 0 --json trace replay --policy belady --size 1000MiB "$trace"
+json "[r['tier'] for r in d['rows']] == ['file', 'tree', 'delta'] and all(r['misses'] <= r['keys'] for r in d['rows'])"
+cp "$work/out" "$work/first"
+run 0 trace pack "$work/packed" "$trace"
+run 8 trace pack "$work/packed" "$trace"
+run 0 --json trace replay --policy belady --size 1000MiB "$work/packed"
+cmp -s "$work/first" "$work/out"
+ok 'a packed trace replays as the trace did'
+[ "$(wc -c <"$work/packed")" -lt "$(wc -c <"$trace")" ]
+ok 'a packed trace is smaller'
+run 0 trace replay --size 5% "$trace" "$work/packed"
+out '^lru '
+
 # ---- an interrupt ends cleanly; others at work do not disturb
 mkdir big && i=0
 while [ $i -lt 60 ]; do

@@ -95,7 +95,7 @@ static void find_counter(void *user, const char *name, double value)
         c->value = value;
 }
 
-static long counted(const char *name)
+__attribute__((unused)) static long counted(const char *name)
 {
     struct counter c = {name, -1};
     assert_int_equal(tier_stats(cache, find_counter, &c), 0);

@@ -64,7 +64,7 @@ static void *counted_realloc(void *user, void *old, size_t size)
 static tier_digest key_of(const struct model *x, int key)
 {
     tier_digest d;
-    uint64_t n = (uint64_t)key, word = n % 5 == 0 ? 15 : n % 3;
+    uint64_t n = (uint64_t)key, word = n % 5 == 0 ? TIER__SLOTS_MAX - 1 : n % 3;
     tier__digest_of(&n, sizeof n, &d);
     if (x->clustered)
         memcpy(d.byte, &word, sizeof word);
@@ -85,7 +85,7 @@ static void destroyed(void *object, void *user)
 
 static struct record *record_of(tier__entry *e)
 {
-    return (struct record *)e->object;
+    return (struct record *)tier__entry_object(e);
 }
 
 static void check_content(const struct record *r)
@@ -104,8 +104,8 @@ static void check_pinned(struct model *x)
         struct record *r = x->current[i];
         if (!r || !r->alive)
             continue;
-        assert_true(r->entry->resident || !r->resident || (r->pins == 0 && r->holders == 0));
-        r->resident = r->entry->resident;
+        assert_true(tier__entry_resident(r->entry) || !r->resident || (r->pins == 0 && r->holders == 0));
+        r->resident = tier__entry_resident(r->entry);
     }
 }
 
@@ -160,7 +160,7 @@ static void find(struct model *x, int key)
     tier_digest k = key_of(x, key);
     struct record *r = x->current[key];
     int tier = 1 + key % 3;
-    bool resident = r && r->alive && r->entry->resident;
+    bool resident = r && r->alive && tier__entry_resident(r->entry);
     tier__entry *e = tier__memory_find(x->m, tier, &k);
     assert_true((e != NULL) == resident);
     if (!e)
@@ -198,13 +198,15 @@ static void make(struct model *x, int key)
     if (e->data)
         memset(e->data, key + 1, size);
     e->key = key_of(x, key);
-    e->object = r;
-    e->object_bytes = draw(x, 3) ? 0 : draw(x, 200);
-    e->destroy = destroyed;
-    e->destroy_user = x;
-    e->cost_us = (uint32_t)draw(x, 1000);
+    if (tier__entry_give(e, r, draw(x, 3) ? 0 : draw(x, 200), destroyed, x)) {
+        assert_true(x->failed);
+        x->records--;
+        tier__entry_unref(e);
+        return;
+    }
+    tier__entry_set_cost(e, (uint32_t)draw(x, 1000));
     r->owner = (int)draw(x, OWNERS);
-    e->owner = x->pin + r->owner;
+    e->owner = (uint16_t)(r->owner + 1);
     struct record *held = x->pin[draw(x, PINS)];
     if (held && draw(x, 3) == 0 && tier__entry_hold(e, held->entry) == TIER_OK) {
         r->held = held;
@@ -214,8 +216,8 @@ static void make(struct model *x, int key)
     if (reserved && !tier__memory_reserve(x->m, r->tier, reserved))
         reserved = 0;
     struct record *there = x->current[key];
-    bool known = there && there->alive && there->entry->resident;
-    r->weight = tier__entry_charge(e);
+    bool known = there && there->alive && tier__entry_resident(there->entry);
+    r->weight = tier__entry_weight(e);
     r->inserted = !known;
     r->pins = 0; /* commit hands on r's reference, or drops it for the one that is there */
     tier__entry *got = tier__memory_commit(x->m, e, reserved);
@@ -225,11 +227,11 @@ static void make(struct model *x, int key)
         pin(x, there);
         return;
     }
-    if (!e->resident && !x->failed)
+    if (!tier__entry_resident(e) && !x->failed)
         check_lent(x, r);
     pin(x, r);
     x->current[key] = r;
-    assert_int_equal(e->account, e->resident ? TIER__KEPT : TIER__LENT);
+    assert_int_equal(e->account, tier__entry_resident(e) ? TIER__KEPT : TIER__LENT);
 }
 
 static void drop(struct model *x)
@@ -247,7 +249,7 @@ static void take_and_return(struct model *x, int key)
 {
     tier_digest k = key_of(x, key);
     struct record *r = x->current[key];
-    bool resident = r && r->alive && r->entry->resident;
+    bool resident = r && r->alive && tier__entry_resident(r->entry);
     if (resident && (r->pins || r->holders)) /* such entries are lent to one at a time */
         return;
     tier__entry *e = tier__memory_take(x->m, 1 + key % 3, &k);
@@ -257,11 +259,11 @@ static void take_and_return(struct model *x, int key)
     assert_ptr_equal(record_of(e), r);
     assert_null(tier__memory_find(x->m, r->tier, &k));
     check_content(r);
-    e->object_bytes = draw(x, 300);
-    r->weight = tier__entry_charge(e);
+    tier__entry_side(e)->object_bytes = draw(x, 300);
+    r->weight = tier__entry_weight(e);
     r->resident = false; /* it may not fit any more */
     assert_ptr_equal(tier__memory_insert(x->m, e), e);
-    if (!e->resident && !x->failed)
+    if (!tier__entry_resident(e) && !x->failed)
         check_lent(x, r);
     pin(x, r);
 }
@@ -279,7 +281,7 @@ static void leave(struct model *x, int what)
     if (what == 1)
         tier__memory_clear(x->m);
     else
-        got = tier__memory_drop_owner(x->m, x->pin + owner);
+        got = tier__memory_drop_owner(x->m, (uint16_t)(owner + 1));
     for (int i = 0; i < KEYS; i++)
         if (what == 1 || (x->current[i] && x->current[i]->owner == owner))
             x->current[i] = NULL;

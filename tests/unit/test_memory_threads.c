@@ -64,7 +64,7 @@ static bool sound(const tier__entry *e, uint64_t n)
     const unsigned char *data = e->data;
     uint64_t key;
     memcpy(&key, e->key.byte + 24, sizeof key);
-    return key == n && *(uint64_t *)e->object == n && data[0] == (unsigned char)n &&
+    return key == n && *(uint64_t *)tier__entry_object(e) == n && data[0] == (unsigned char)n &&
            data[e->size - 1] == (unsigned char)n && data[e->size] == 0;
 }
 
@@ -89,17 +89,14 @@ static void make(struct worker *w, int tier, uint64_t n)
     *object = n;
     memset(e->data, (int)n, size);
     e->key = key_of(n);
-    e->object = object;
-    e->object_bytes = sizeof *object;
-    e->destroy = destroyed;
-    e->destroy_user = s;
-    e->owner = n % 2 ? s : NULL;
-    e->cost_us = (uint32_t)draw(w, 1000);
+    expect(w, tier__entry_give(e, object, sizeof *object, destroyed, s) == TIER_OK);
+    e->owner = n % 2;
+    tier__entry_set_cost(e, (uint32_t)draw(w, 1000));
     atomic_fetch_add(&s->made, 1);
     tier__entry *held = w->pin[draw(w, PINS)];
     if (held && held->tier < tier && draw(w, 4) == 0)
         expect(w, tier__entry_hold(e, held) == TIER_OK);
-    uint64_t reserved = draw(w, 3) ? 0 : tier__memory_charge(size);
+    uint64_t reserved = draw(w, 3) ? 0 : tier__memory_charge(NULL, size);
     if (reserved && !tier__memory_reserve(s->m, tier, reserved))
         reserved = 0;
     e = tier__memory_commit(s->m, e, reserved);
@@ -140,7 +137,7 @@ static void step(struct worker *w)
         if (draw(w, 2))
             tier__memory_clear(s->m);
         else
-            tier__memory_drop_owner(s->m, s);
+            tier__memory_drop_owner(s->m, 1);
     } else {
         pin(w, NULL);
     }
@@ -199,7 +196,8 @@ static void fill_each_tier(struct shared *s)
         struct tier__memory_stats st;
         tier__entry *e = tier__entry_new(s->m, t, 1);
         e->key = key_of(KEYS + (uint64_t)t);
-        e->object_bytes = budgets[t] - tier__memory_charge(1);
+        assert_int_equal(tier__entry_give(e, NULL, 0, NULL, NULL), TIER_OK);
+        tier__entry_side(e)->object_bytes = budgets[t] - tier__entry_weight(e);
         e = tier__memory_insert(s->m, e);
         tier__entry_unref(e);
         tier__memory_stats(s->m, t, &st);
@@ -361,8 +359,8 @@ static void an_unref_may_come_to_its_shard_after_the_closing(void **state)
     tier__memory_destroy(&s.m);
     assert_false(tier__memory_unpark(m, e, &dead));
     for (int i = 0; i < TIER__SHARDS; i++) {
-        assert_int_equal(pthread_mutex_lock(&m->shard[i].lock), 0);
-        assert_int_equal(pthread_mutex_unlock(&m->shard[i].lock), 0);
+        tier__lock(&m->shard[i].lock);
+        tier__unlock(&m->shard[i].lock);
     }
     tier__entry_unref(e);
 }

@@ -18,7 +18,7 @@ static void lru_evicts_what_was_used_longest_ago(void **state)
 {
     (void)state;
     struct tier__base base;
-    tier__memory *m = memory_of(&base, 4 * tier__memory_charge(100), "lru");
+    tier__memory *m = memory_of(&base, 4 * tier__memory_charge(NULL, 100), "lru");
     for (uint64_t n = 0; n < 4; n++)
         put(m, key_in_one_shard(n), 100);
     assert_true(has(m, key_in_one_shard(0)));
@@ -34,7 +34,7 @@ static void s3fifo_keeps_the_hot_set_through_a_scan(void **state)
 {
     (void)state;
     struct tier__base base;
-    tier__memory *m = memory_of(&base, 200 * tier__memory_charge(100), "s3fifo");
+    tier__memory *m = memory_of(&base, 200 * tier__memory_charge(NULL, 100), "s3fifo");
     for (int round = 0; round < 4; round++)
         for (uint64_t n = 0; n < 100; n++)
             if (!has(m, key_in_one_shard(n)))
@@ -58,7 +58,7 @@ static void s3fifo_hits_buy_another_round(void **state)
 {
     (void)state;
     struct tier__base base;
-    tier__memory *m = memory_of(&base, 40 * tier__memory_charge(100), "s3fifo");
+    tier__memory *m = memory_of(&base, 40 * tier__memory_charge(NULL, 100), "s3fifo");
     for (uint64_t n = 0; n < 20; n++) {
         put(m, key_in_one_shard(n), 100);
         assert_true(has(m, key_in_one_shard(n)) && has(m, key_in_one_shard(n)));
@@ -84,7 +84,7 @@ static void gdsf_counts_hits(void **state)
 {
     (void)state;
     struct tier__base base;
-    tier__memory *m = memory_of(&base, 40 * tier__memory_charge(100), "gdsf");
+    tier__memory *m = memory_of(&base, 40 * tier__memory_charge(NULL, 100), "gdsf");
     for (uint64_t n = 0; n < 40; n++)
         put(m, key_in_one_shard(n), 100);
     for (uint64_t n = 0; n < 40; n += 2)
@@ -100,10 +100,10 @@ static void gdsf_keeps_what_costs_most(void **state)
 {
     (void)state;
     struct tier__base base;
-    tier__memory *m = memory_of(&base, 40 * tier__memory_charge(100), "gdsf");
+    tier__memory *m = memory_of(&base, 40 * tier__memory_charge(NULL, 100), "gdsf");
     for (uint64_t n = 0; n < 200; n++) {
         tier__entry *e = entry_of(m, TIER_FILE, key_in_one_shard(n), 100);
-        e->cost_us = n < 20 ? 1000000 : 10;
+        tier__entry_set_cost(e, n < 20 ? 1000000 : 10);
         tier__entry_unref(tier__memory_insert(m, e));
     }
     for (uint64_t n = 0; n < 20; n++)

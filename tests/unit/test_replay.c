@@ -143,13 +143,13 @@ static void a_replay_repeats_the_memory(void **state)
     (void)state;
     for (size_t p = 0; tier__policy_at(p); p++) {
         begin(&mine, &t);
-        uint64_t budget = 300 * tier__memory_charge(200);
+        uint64_t budget = 300 * tier__memory_charge(NULL, 200);
         tier__memory *m = memory_of(&base, budget, tier__policy_at(p)->name);
         for (int i = 0; i < 30000; i++) {
             uint64_t n = next() % 20 ? next() % 60 * (next() % 60) : next() % 4000;
             tier_digest key = key_of(n), old = key_of(n ^ 1);
             size_t size = 40 + n % 400;
-            uint64_t word = tier__digest_word(&key), charge = tier__memory_charge(size);
+            uint64_t word = tier__digest_word(&key), charge = tier__memory_charge(NULL, size);
             bool hit = has(m, key);
             add(&t, hit ? TIER__TRACE_HIT : TIER__TRACE_MISS, word, charge, 0);
             if (!hit) {

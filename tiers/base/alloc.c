@@ -21,6 +21,11 @@ void tier__base_init(struct tier__base *b, const tier_options *o)
         atomic_init(&b->metric[m], 0);
 }
 
+bool tier__on_c_heap(const struct tier__base *b)
+{
+    return b->realloc == c_library;
+}
+
 void *tier__resize(struct tier__base *b, void *old, size_t size)
 {
     if (size > PTRDIFF_MAX)

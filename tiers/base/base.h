@@ -66,6 +66,7 @@ struct tier__base {
 
 /* Fills b from the host's options (may be NULL: the C library's allocator, silence). */
 void tier__base_init(struct tier__base *b, const tier_options *o);
+bool tier__on_c_heap(const struct tier__base *b); /* its memory comes from the C library */
 
 /* The allocation seam: every heap byte of the library outside third-party code. NULL when out of memory. */
 void *tier__alloc(struct tier__base *b, size_t size);                /* not cleared */

@@ -76,6 +76,8 @@
       "alert where a run is slower by more")                                                               \
     X(VERIFY_SAMPLE, "verify.sample", RATE, "hits", 0, 1000000000, 1000, 100, 10000,                       \
       "recompute and compare one hit in so many; 0: none")                                                 \
+    X(STALE_MAX_AGE, "stale.max_age", DURATION, "ms", 0, 2592000000, 86400000, 0, 86400000,                \
+      "sessions that ask for it may get answers so old; 0: never")                                         \
     X(STREAM_CAPACITY, "stream.capacity", COUNT, "events", 1, 1048576, 1024, 1024, 1024,                   \
       "events that wait in a stream that names no number")                                                 \
     X(STREAM_BLOCK_MS, "stream.block_ms", DURATION, "ms", 0, 60000, 100, 100, 100,                         \

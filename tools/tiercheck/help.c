@@ -51,6 +51,13 @@ static const char *const more[] = {
     "Files never need this: a changed file is found without it. It is for inputs that a program could not\n"
     "name. Results with that path, with paths that match (PCRE2), or with that tag, made before now, become\n"
     "misses, in every program that uses the cache, from its next session on.\n",
+    /* trace */
+    "record runs CMD with TIERKIT_TRACE set: each get and put of the memory of every cache that it opens is\n"
+    "appended to the file, as tier, eight bytes of the key, size and cost; contents are not. Its exit status "
+    "is\n"
+    "CMD's. replay says what each policy would have made of that in a budget of that size: misses, missed\n"
+    "bytes, and how much of the time of computing it would have saved. pack joins traces into a small one\n"
+    "without keys, fit to be handed on.\n",
     /* profile */
     "list: the profiles, and which is in force. show: every setting, its value and where that comes from.\n"
     "diff: what the profiles set differently; diff A: from the one in force to A; diff A B: from A to B.\n"};

@@ -34,7 +34,10 @@ enum { CLEAN = 0, REPAIRED = 1, DAMAGE_LEFT = 4, TROUBLE = 8, USAGE = 16, INTERR
     X(MAX_SIZE, 0, "max-size", "B", "p", "the oldest results go until values are no more, as in 500MiB")   \
     X(OLDER_THAN, 0, "older-than", "T", "p", "results made longer ago go, as in 12h or 7d")                \
     X(PATTERN, 0, "pattern", "RE", "i", "results whose path matches the regular expression")               \
-    X(TAG, 0, "tag", "T", "i", "results with that tag")
+    X(TAG, 0, "tag", "T", "i", "results with that tag")                                                    \
+    X(OUTPUT, 0, "output", "FILE", "t", "the trace to write (tierkit.trace)")                              \
+    X(POLICY, 0, "policy", "P", "t", "replay with that one only; belady knows what is to come (all)")      \
+    X(SIZE, 0, "size", "S", "t", "budget of each tier, as in 64MiB or 10% of all that came into it (10%)")
 enum {
 #define OPTION_ENUM(id, brief, name, argument, commands, what) OPT_##id,
     OPTIONS(OPTION_ENUM)
@@ -52,6 +55,8 @@ enum {
     X(INSPECT, inspect, 'k', "KEY", "the record of a key")                                                 \
     X(PRUNE, prune, 'p', "", "delete old results and what nothing refers to")                              \
     X(INVALIDATE, invalidate, 'i', "PATH", "make results misses; files never need this")                   \
+    X(TRACE, trace, 't', "record -- CMD... | replay FILE... | pack OUT FILE...",                           \
+      "what a program asks its memory for, and what a policy makes of it")                                 \
     X(PROFILE, profile, 'f', "list | show | diff [A [B]]", "settings, their values and where those come from")
 
 typedef struct tool {

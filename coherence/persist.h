@@ -1,0 +1,35 @@
+/* persist.h - what is known, to disk and back, and the leaves that save a walk. Part of manager.h, which has
+ * the types; its own file for room alone. */
+#ifndef TIER_PERSIST_H
+#define TIER_PERSIST_H
+
+/* ---- load.c, flush.c, record.c, closure.c */
+void tier__node_load(tier_cache *c, tier__node *n); /* its variants from disk, once an epoch */
+struct tier__request *tier__request_load(tier_cache *c, const tier_digest *identity); /* from its variants */
+bool tier__variant_edges(tier_cache *c, struct tier__variant *v); /* interns what is raw; false: unusable */
+tier__entry *tier__blob_load(tier_session *s, tier__node *n, const struct tier__variant *v);
+void tier__memo_load(tier_cache *c, struct tier__path *p);
+struct tier__built;
+void tier__pending_add(tier_cache *c, tier__node *n, struct tier__built *b); /* takes b's saved bytes */
+tier__entry *tier__pending_blob(tier_cache *c, const tier_digest *key,
+                                struct tier__buf *saved); /* what still waits */
+int tier__pending_flush(tier_cache *c, bool force);
+int tier__compresses(const tier_cache *c); /* TIER__COMPRESS, or 0 where the settings say so */
+void tier__pending_drop(tier_cache *c);
+void tier__news(tier_cache *c);                         /* at begin: has another process committed? */
+bool tier__closure_try(tier_session *s, tier__node *n); /* binds n where all its leaves are as they were */
+void tier__closure_make(tier_session *s, tier__node *n);
+/* Where a snapshot says that nothing below n changed: binds it; the value hash that its readers compare. */
+bool tier__closure_clean(tier_session *s, tier__node *n);
+void tier__closure_edges(tier_session *s, const tier__node *n, struct tier__variant *v); /* see closure.h */
+bool tier__closure_value(tier__view *v, const struct tier__dep *result, tier_digest *hash);
+bool tier__closure_look(tier__view *v, const struct tier__path *p, struct tier__look *out);
+void tier__closures_free(tier__view *v);
+/* Is what a fresh look at p found in keeping with the closure that the view stands on? */
+bool tier__closure_agrees(tier__view *v, struct tier__path *p);
+void tier__closure_unref(tier_cache *c, struct tier__closure *k);
+bool tier__closures_wait(tier_cache *c); /* for the disk */
+int tier__closures_write(tier_cache *c, tier__write *w);
+void tier__closures_written(tier_cache *c); /* committed: what the disk has need not be in memory too */
+void tier__closure_anchor(tier_session *s, struct tier__path *p, struct tier__look *absent);
+#endif
