@@ -1,26 +1,53 @@
 /* ban.c - explicit invalidation: a ban at sequence b makes every matching result that was born before b a
  * miss. Issuing one costs a log row (I11: committed before the call returns); it is tested lazily, when a
- * variant is about to be walked. At most 64 live; the next one raises the floor, which bans everything older:
- * that is safe. */
+ * variant is about to be walked. By path, tag, type, a pattern over one of these, or age. At most 64 live;
+ * the next one raises the floor, which bans everything older: that is safe. */
 #include "coherence/record.h"
+#include <stdlib.h>
 
-enum { BAN_EVERYTHING = 0, BAN_PATTERN = 3 };
+/* TIER_BY_... and these are in log rows, so for ever. Of TIER_BY_AGE the row has the moment, in ms. */
+enum { BAN_EVERYTHING = 0, BAN_PATH_PATTERN = 3, BAN_TYPE_PATTERN = 6, BAN_TAG_PATTERN = 7 };
+
+/* What a ban says of one word: equal to it, or matched by the pattern. A pattern that nobody here can read
+ * matches: too much is safe. */
+static bool says(const tier_cache *c, const struct tier__ban *b, const char *text)
+{
+    bool pattern = b->by == BAN_PATH_PATTERN || b->by == BAN_TYPE_PATTERN || b->by == BAN_TAG_PATTERN;
+    if (!pattern)
+        return strcmp(text, b->what) == 0;
+    return !b->pattern || c->patterns->match(b->pattern, text, strlen(text));
+}
 
 static bool ban_matches(const tier_cache *c, const struct tier__ban *b, const tier__node *n,
                         const struct tier__variant *v)
 {
     switch (b->by) {
     case TIER_BY_PATH:
-        return n->path && strcmp(n->path->key, b->what) == 0;
+    case BAN_PATH_PATTERN:
+        return n->path && says(c, b, n->path->key);
+    case TIER_BY_TYPE:
+    case BAN_TYPE_PATTERN:
+        return !n->type || says(c, b, n->type->name);
     case TIER_BY_TAG:
+    case BAN_TAG_PATTERN:
         for (size_t at = 0; at < v->tags_size; at += strlen(v->tags + at) + 1)
-            if (strcmp(v->tags + at, b->what) == 0)
+            if (says(c, b, v->tags + at))
                 return true;
         return false;
-    case BAN_PATTERN: /* a pattern that nobody here can read matches: too much is safe */
-        return n->path && (!b->pattern || c->pattern_match(b->pattern, n->path->key, n->path->key_size));
+    case TIER_BY_AGE:
+        return v->created_ms < strtoll(b->what, NULL, 10);
     default:
         return true;
+    }
+}
+
+/* A row of another process has its pattern as text. World lock held. */
+static void compile(tier_cache *c, struct tier__ban *b)
+{
+    bool pattern = b->by == BAN_PATH_PATTERN || b->by == BAN_TYPE_PATTERN || b->by == BAN_TAG_PATTERN;
+    if (pattern && !b->pattern && !b->compiled && c->patterns) {
+        b->compiled = true;
+        b->pattern = c->patterns->compile(b->what);
     }
 }
 
@@ -30,8 +57,11 @@ bool tier__banned(tier_cache *c, const tier__node *n, const struct tier__variant
     /* which of the dropped ones a view from before the floor had seen is not known: all of them */
     bool banned = v->born < (c->ban_floor < at ? c->ban_floor : at);
     for (size_t i = 0; i < c->ban_count && !banned; i++) {
-        const struct tier__ban *b = &c->ban[i];
-        banned = b->sequence > v->born && b->sequence <= at && ban_matches(c, b, n, v);
+        struct tier__ban *b = &c->ban[i];
+        if (b->sequence <= v->born || b->sequence > at)
+            continue;
+        compile(c, b);
+        banned = ban_matches(c, b, n, v);
     }
     pthread_mutex_unlock(&c->world_lock);
     return banned;
@@ -40,7 +70,7 @@ bool tier__banned(tier_cache *c, const tier__node *n, const struct tier__variant
 static void ban_fini(tier_cache *c, struct tier__ban *b)
 {
     if (b->pattern)
-        c->pattern_free(&c->base, b->pattern);
+        c->patterns->let_go(b->pattern);
     tier__free(&c->base, b->what);
     memset(b, 0, sizeof *b);
 }
@@ -48,7 +78,7 @@ static void ban_fini(tier_cache *c, struct tier__ban *b)
 /* World lock held. Takes what and pattern. */
 static void ban_add(tier_cache *c, uint64_t sequence, int by, char *what, void *pattern)
 {
-    struct tier__ban b = {sequence, what ? by : BAN_EVERYTHING, what, pattern};
+    struct tier__ban b = {sequence, what ? by : BAN_EVERYTHING, what, pattern, pattern != NULL};
     bool known = sequence <= c->ban_floor; /* a row of the log from before it, read again */
     for (size_t i = 0; i < c->ban_count && !known; i++)
         known = c->ban[i].sequence == sequence;
@@ -267,18 +297,30 @@ int tier__ban(tier_cache *c, int by, const char *what, void *pattern)
 
 int tier_invalidate(tier_cache *c, int by, const char *what)
 {
-    if (!c || c->magic != TIER__CACHE_MAGIC || !what || !*what || (by != TIER_BY_PATH && by != TIER_BY_TAG))
+    char moment[32];
+    int64_t age_ms, now = tier__now_ms();
+    if (!c || c->magic != TIER__CACHE_MAGIC || !what || !*what)
         return TIER_EINVAL;
+    if (by == TIER_BY_AGE) {
+        if (!tier__duration_parse(what, &age_ms))
+            return TIER_EINVAL;
+        snprintf(moment, sizeof moment, "%lld", (long long)(age_ms < now ? now - age_ms : 0));
+        what = moment;
+    } else if (by != TIER_BY_PATH && by != TIER_BY_TAG && by != TIER_BY_TYPE) {
+        return TIER_EINVAL;
+    }
     return tier__ban(c, by, what, NULL);
 }
 
-int tier__cache_ban_pattern(tier_cache *c, const char *regex, void *pattern,
-                            bool (*match)(void *pattern, const char *text, size_t size),
-                            void (*free_it)(struct tier__base *b, void *pattern))
+void tier__cache_patterns(tier_cache *c, const struct tier__patterns *room)
 {
     pthread_mutex_lock(&c->world_lock);
-    c->pattern_match = match;
-    c->pattern_free = free_it;
+    c->patterns = room;
     pthread_mutex_unlock(&c->world_lock);
-    return tier__ban(c, BAN_PATTERN, regex, pattern);
+}
+
+int tier__cache_ban_pattern(tier_cache *c, int by, const char *regex, void *pattern)
+{
+    int row = by == TIER_BY_PATH ? BAN_PATH_PATTERN : by == TIER_BY_TYPE ? BAN_TYPE_PATTERN : BAN_TAG_PATTERN;
+    return tier__ban(c, row, regex, pattern);
 }

@@ -61,7 +61,8 @@ static void judge_log(const void *data, size_t size, struct tier__verdict *v)
     snprintf(v->where, sizeof v->where, "invalidation %llu", (unsigned long long)sequence);
     uint8_t by = tier__read_u8(&r);
     const char *what = tier__read_bytes(&r, &n);
-    if (v->key_size != 8 || r.failed || r.at != r.end || by > 3 || (by && !n) || (n && memchr(what, 0, n)))
+    if (v->key_size != 8 || r.failed || r.at != r.end || by > TIER__BAN_BY_MAX || (by && !n) ||
+        (n && memchr(what, 0, n)))
         tier__blame(v, "log-record", -1, "%zu bytes", size);
 }
 

@@ -30,9 +30,14 @@ void tier__cache_each_result(tier_cache *c, const tier_type *type,
                              void (*each)(void *user, const tier_type *type, const char *path,
                                           tier__entry *e),
                              void *user);
-/* The body of tier_invalidate_pattern, which compiled the pattern: makes results whose path matches misses.
- * The cache owns pattern now and calls match and free_it for it, from any thread. */
-int tier__cache_ban_pattern(tier_cache *c, const char *regex, void *pattern,
-                            bool (*match)(void *pattern, const char *text, size_t size),
-                            void (*free_it)(struct tier__base *b, void *pattern));
+/* The pattern room, of a program that has called it: bans of other processes are read by it too. Static. */
+struct tier__patterns {
+    void *(*compile)(const char *regex);                         /* NULL: it cannot be read */
+    bool (*match)(void *pattern, const char *text, size_t size); /* any thread */
+    void (*let_go)(void *pattern);
+};
+void tier__cache_patterns(tier_cache *c, const struct tier__patterns *room);
+/* The body of tier_invalidate_pattern, which compiled the pattern: the cache owns it now. by: TIER_BY_PATH,
+ * TIER_BY_TYPE, TIER_BY_TAG. */
+int tier__cache_ban_pattern(tier_cache *c, int by, const char *regex, void *pattern);
 #endif

@@ -134,6 +134,7 @@ int tier_store_figures(tier_admin *a, void (*each)(void *user, const tier_figure
 struct matching {
     int by;
     const char *what;
+    int64_t moment_ms; /* by age */
     uint64_t count;
 };
 
@@ -155,17 +156,21 @@ static int match(void *user, const void *key, size_t key_size, const void *data,
     if (key_size != sizeof(tier_digest) || !tier__get_node(&r, &q))
         return 0;
     bool found = m->by == TIER_BY_PATH && q.request.has_path && strcmp(q.request.path, m->what) == 0;
+    found |= m->by == TIER_BY_TYPE && strcmp(q.type, m->what) == 0;
     for (uint8_t left = tier__read_u8(&r); left && !found && tier__get_variant(&r, &d); left--)
-        found = m->by == TIER_BY_TAG && has_tag(&d, m->what);
+        found = (m->by == TIER_BY_TAG && has_tag(&d, m->what)) ||
+                (m->by == TIER_BY_AGE && d.created_ms < m->moment_ms);
     m->count += found;
     return 0;
 }
 
 int tier_count_results(tier_admin *a, int by, const char *what, uint64_t *count)
 {
-    if (!a || a->magic != TIER__ADMIN_MAGIC || !count || (by && !what) || by < 0 || by > TIER_BY_TAG)
+    int64_t age_ms = 0;
+    if (!a || a->magic != TIER__ADMIN_MAGIC || !count || (by && !what) || by < 0 || by > TIER_BY_AGE ||
+        (by == TIER_BY_AGE && !tier__duration_parse(what, &age_ms)))
         return TIER_EINVAL;
-    struct matching m = {.by = by, .what = what};
+    struct matching m = {.by = by, .what = what, .moment_ms = tier__now_ms() - age_ms};
     int rc = tier__admin_store(a, false);
     if (!rc && by)
         rc = tier__store_each(a->store, TIER__VARIANT, match, &m);

@@ -27,6 +27,7 @@ enum {
     TIER__SCHEMA = 1,       /* of identities, content keys and records; raise it and nothing old matches */
     TIER__VARIANT_MAX = 8,  /* kept per identity (DESIGN 1) */
     TIER__NEST_MAX = 1000,  /* builds within builds: about 1 KiB of stack each besides the host's */
+    TIER__BAN_BY_MAX = 7,   /* of the ways in which a log row names results: ban.c */
     TIER__BAN_MAX = 64,     /* live bans; the next one bans everything older */
     TIER__TEXT_MAX = 4096,  /* of a remembered failure's text */
     TIER__SMALL_BLOB = 512, /* lives in the variant: half of a real analyzer's results, one put less each */
@@ -275,9 +276,10 @@ struct tier__world {
 };
 struct tier__ban {
     uint64_t sequence;
-    int by; /* TIER_BY_..., 3: pattern, 0: everything */
+    int by; /* as in its log row: TIER_BY_..., and the patterns of ban.c; 0: everything */
     char *what;
-    void *pattern; /* compiled, of the pattern room */
+    void *pattern; /* of the pattern room; NULL: none, or not readable here */
+    bool compiled; /* that was tried */
 };
 
 struct tier__root {
@@ -352,8 +354,7 @@ struct tier_cache {
     uint64_t log_read;     /* the log has been read up to here */
     uint64_t ban_floor;    /* everything born before it is banned; older rows of the log say no more */
     uint64_t event;        /* sequence of the newest event in this process */
-    void (*pattern_free)(struct tier__base *b, void *pattern);
-    bool (*pattern_match)(void *pattern, const char *text, size_t size);
+    const struct tier__patterns *patterns; /* static; NULL: this program has no use for them */
     tier_session *sessions;
     uint64_t next_session;
     uint64_t audit_run; /* which hits verify.sample chooses */

@@ -296,13 +296,19 @@ int tier_set_input(tier_cache *c, const char *name, const void *data, size_t siz
 /* An unsaved buffer: what path holds for new sessions of this process. data is copied; NULL: back to disk.
  * version: of the editor; lower than the last one is ignored. */
 int tier_overlay(tier_cache *c, const char *path, int64_t version, const void *data, size_t size);
-enum { TIER_BY_PATH = 1, TIER_BY_TAG = 2 };
+enum {
+    TIER_BY_PATH = 1, /* a key path */
+    TIER_BY_TAG = 2,
+    TIER_BY_TYPE = 4, /* a type's name */
+    TIER_BY_AGE = 5   /* computed longer ago than that: "12h", "7d", "500ms" */
+};
 /* Makes matching results misses, for inputs that tier_once could not avoid; files never need it. Committed
  * before it returns. BY_PATH also forgets the file's stat identity, so it is read again. */
 int tier_invalidate(tier_cache *c, int by, const char *what);
-/* The same by a PCRE2 pattern over paths. In a room of its own: whoever does not call it does not link PCRE2.
- */
-int tier_invalidate_pattern(tier_cache *c, const char *regex);
+/* The same by a PCRE2 pattern over paths, type names or tags (by: TIER_BY_PATH, _TYPE, _TAG), which matches
+ * anywhere in them. In a room of its own: whoever does not call it does not link PCRE2, and takes patterns of
+ * other processes for matching everything. */
+int tier_invalidate_pattern(tier_cache *c, int by, const char *regex);
 /* After it every earlier change on disk is seen by a new session, and its events have been queued. */
 int tier_sync(tier_cache *c, int64_t timeout_ms);
 

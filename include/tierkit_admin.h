@@ -115,8 +115,9 @@ typedef struct tier_figure { /* * ; strings until the callback returns */
     uint64_t bytes;   /* before compression; of group disk: of the file */
     uint64_t cost_us; /* of a type: what computing its newest variants took */
 } tier_figure;
-/* How many remembered requests have that key path (TIER_BY_PATH) or a variant with that tag (TIER_BY_TAG); by
- * 0: none are looked at, and the call says whether there is a store that can be read. TIER_EABSENT: none. */
+/* How many remembered requests tier_invalidate by what would strike now, those with one such variant counted
+ * once; by 0: none are looked at, and the call says whether there is a store that can be read. TIER_EABSENT:
+ * none. */
 int tier_count_results(tier_admin *a, int by, const char *what, uint64_t *count);
 int tier_store_figures(tier_admin *a, void (*each)(void *user, const tier_figure *f), void *user);
 

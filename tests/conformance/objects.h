@@ -462,11 +462,26 @@ static void invalidated_results_are_misses(void **state)
     again(w);
     get_is(w->s, x, "a.c", "text");
     assert_int_equal(x->builds, 3);
-    assert_int_equal(tier_invalidate_pattern(w->c, "^a\\.[ch]$"), 0);
+    assert_int_equal(tier_invalidate_pattern(w->c, TIER_BY_PATH, "^a\\.[ch]$"), 0);
     again(w);
     get_is(w->s, x, "a.c", "text");
     assert_int_equal(x->builds, 4);
-    assert_int_equal(tier_invalidate_pattern(w->c, "("), TIER_EINVAL);
+    assert_int_equal(tier_invalidate_pattern(w->c, TIER_BY_PATH, "("), TIER_EINVAL);
+    assert_int_equal(tier_invalidate(w->c, TIER_BY_TYPE, "says"), 0);
+    again(w);
+    get_is(w->s, x, "a.c", "text");
+    assert_int_equal(x->builds, 5);
+    assert_int_equal(tier_invalidate_pattern(w->c, TIER_BY_TYPE, "^s.*s$"), 0);
+    again(w);
+    get_is(w->s, x, "a.c", "text");
+    assert_int_equal(x->builds, 6);
+    nap(5);
+    assert_int_equal(tier_invalidate(w->c, TIER_BY_AGE, "2ms"), 0);
+    again(w);
+    get_is(w->s, x, "a.c", "text");
+    assert_int_equal(x->builds, 7);
+    assert_int_equal(tier_invalidate(w->c, TIER_BY_AGE, "soon"), TIER_EINVAL);
+    assert_int_equal(tier_invalidate_pattern(w->c, TIER_BY_AGE, "1"), TIER_EINVAL);
     assert_int_equal(tier_invalidate(w->c, 0, "a.c"), TIER_EINVAL);
     assert_int_equal(tier_invalidate(w->c, TIER_BY_PATH, NULL), TIER_EINVAL);
 }

@@ -205,12 +205,25 @@ int tier_overlay(tier_cache *c, const char *path, int64_t version, const void *d
     return 0;
 }
 
+static bool is_duration(const char *text)
+{
+    static const char *const units[] = {"", "ms", "s", "m", "min", "h", "d"};
+    size_t n = strspn(text, "0123456789");
+
+    for (size_t i = 0; n && i < sizeof units / sizeof *units; i++)
+        if (!strcmp(text + n, units[i]))
+            return true;
+    return false;
+}
+
 /* Nothing is kept past a view, so there is nothing to make a miss: the event is all. */
 int tier_invalidate(tier_cache *c, int by, const char *what)
 {
     char *key = NULL;
 
-    if (!c || !what || !*what || (by != TIER_BY_PATH && by != TIER_BY_TAG))
+    if (!c || !what || !*what || by < TIER_BY_PATH || by > TIER_BY_AGE || by == 3)
+        return TIER_EINVAL;
+    if (by == TIER_BY_AGE && !is_duration(what))
         return TIER_EINVAL;
     if (by == TIER_BY_PATH)
         key = o_normal(c, what);
@@ -220,11 +233,11 @@ int tier_invalidate(tier_cache *c, int by, const char *what)
 }
 
 /* No pattern is ever matched; one that opens what it does not close is refused. */
-int tier_invalidate_pattern(tier_cache *c, const char *regex)
+int tier_invalidate_pattern(tier_cache *c, int by, const char *regex)
 {
     int open = 0;
 
-    if (!c || !regex)
+    if (!c || !regex || (by != TIER_BY_PATH && by != TIER_BY_TAG && by != TIER_BY_TYPE))
         return TIER_EINVAL;
     for (const char *p = regex; *p; p++) {
         if (*p == '\\' && p[1])

@@ -125,6 +125,8 @@ run 16 inspect 2c26b46b68ffc68f
 err 'value hashes cannot be looked up'
 run 16 invalidate
 run 16 invalidate a.c --tag t
+run 16 invalidate --type t --older-than 1h
+run 16 -n invalidate --older-than soon
 run 16 -n invalidate --pattern ''
 run 16 profile
 run 16 profile lits
@@ -308,6 +310,13 @@ d="-d $work/cache"
     json "d['matching'] == 0"
     run 0 $d --json invalidate --pattern '\.c$'
     json "d['by'] == 'pattern' and not d['dry_run']"
+    run 0 $d --json -n invalidate --type outline
+    json 'd["by"] == "type" and d["matching"] > 0'
+    run 0 $d --json invalidate --older-than 100d
+    json 'd["by"] == "age" and d["what"] == "100d" and d["matching"] == 0'
+    run 0 $d -n invalidate --older-than 0
+    out 'remembered results match'
+    run 16 $d invalidate --type-pattern '('
     run 16 $d invalidate --pattern '('
     run 0 $d check --read-data
     "$lint" -d "$work/cache" --no-system . 2>&1 | cmp -s - "$work/lint"

@@ -547,10 +547,10 @@ static void patterns_invalidate(void **state)
     assert_int_equal(builds, 2);
     assert_int_equal(warm(w, "src/a.h b.c"), 0);
     assert_int_equal(builds, 2);
-    assert_int_equal(tier_invalidate_pattern(w->cache, "^src/(.*"), TIER_EINVAL);
-    assert_int_equal(tier_invalidate_pattern(w->cache, NULL), TIER_EINVAL);
-    assert_int_equal(tier_invalidate_pattern(NULL, "a"), TIER_EINVAL);
-    assert_int_equal(tier_invalidate_pattern(w->cache, "^src/.*\\.h$"), 0);
+    assert_int_equal(tier_invalidate_pattern(w->cache, TIER_BY_PATH, "^src/(.*"), TIER_EINVAL);
+    assert_int_equal(tier_invalidate_pattern(w->cache, TIER_BY_PATH, NULL), TIER_EINVAL);
+    assert_int_equal(tier_invalidate_pattern(NULL, TIER_BY_PATH, "a"), TIER_EINVAL);
+    assert_int_equal(tier_invalidate_pattern(w->cache, TIER_BY_PATH, "^src/.*\\.h$"), 0);
     assert_int_equal(warm(w, "src/a.h b.c"), 0);
     assert_int_equal(builds, 3);
 }

@@ -187,6 +187,7 @@ const char *tier__profile_name(enum tier__profile_id id);        /* static */
 /* Reads text as a value of key, in raw form (RATIO in thousandths). False: not such a value, or out of range.
  */
 bool tier__key_parse(enum tier__key key, const char *text, int64_t *raw);
+bool tier__duration_parse(const char *text, int64_t *ms); /* as a value of DURATION keys: "12h", "500ms" */
 /* "a size from 0 to 1024 GiB", "one of off, auto, on": for messages. Returns buf. */
 const char *tier__key_expects(enum tier__key key, char *buf, size_t size);
 /* As a person would write it, and tier__key_parse reads it: "75 MiB", "12 h", "0.80", "1/1000", "auto".

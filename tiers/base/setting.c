@@ -56,6 +56,11 @@ static bool read_scaled(const char *text, const struct suffix *suffixes, int64_t
     return false;
 }
 
+bool tier__duration_parse(const char *text, int64_t *ms)
+{
+    return read_scaled(text, duration_suffixes, ms);
+}
+
 /* "0.8", "1", ".75", "80%" in thousandths. By hand: strtod would want the locale's comma. */
 static bool read_ratio(const char *s, int64_t *raw)
 {

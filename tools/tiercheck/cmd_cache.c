@@ -57,50 +57,85 @@ static int close_cache(tool *t, tier_cache **c, int status)
 }
 
 /* ---- invalidate ---- */
+static const struct way { /* to name results */
+    int option, by;
+    bool pattern;
+    const char *name;
+} ways[] = {{-1, TIER_BY_PATH, false, "path"},
+            {OPT_PATTERN, TIER_BY_PATH, true, "pattern"},
+            {OPT_TAG, TIER_BY_TAG, false, "tag"},
+            {OPT_TYPE, TIER_BY_TYPE, false, "type"},
+            {OPT_TYPE_PATTERN, TIER_BY_TYPE, true, "type-pattern"},
+            {OPT_OLDER_THAN, TIER_BY_AGE, false, "age"}};
+
+/* The one way that the command line takes; NULL: none, or several. */
+static const struct way *choose_way(const tool *t)
+{
+    const struct way *way = t->arg_count ? &ways[0] : NULL;
+    int count = t->arg_count;
+    for (size_t i = 1; i < sizeof ways / sizeof *ways; i++)
+        if (t->value[ways[i].option]) {
+            way = &ways[i];
+            count++;
+        }
+    return count == 1 ? way : NULL;
+}
+
+static int invalidate(tool *t, const struct way *way, const char *what)
+{
+    int status;
+    tier_cache *c = tool_cache(t, &status);
+    if (!c)
+        return status;
+    int rc = way->pattern ? tier_invalidate_pattern(c, way->by, what) : tier_invalidate(c, way->by, what);
+    if (rc == TIER_EINVAL) {
+        tier_close(&c);
+        return tool_usage("invalidate", "'%s' is no pattern that can be used", what);
+    }
+    status = rc ? fail(t, rc, "the invalidation could not be committed") : CLEAN;
+    return close_cache(t, &c, status);
+}
+
 int run_invalidate(tool *t)
 {
-    const char *pattern = t->value[OPT_PATTERN], *tag = t->value[OPT_TAG];
-    char path[PATH_MAX + 256] = "";
+    const struct way *way = choose_way(t);
+    char path[PATH_MAX + 256] = "", age[32];
     struct stat st;
     uint64_t matching = 0;
+    int64_t ms;
     int status, rc = 0;
-    if ((pattern != NULL) + (tag != NULL) + (t->arg_count > 0) != 1 || t->arg_count > 1)
-        return tool_usage("invalidate", "invalidate takes one of PATH, --pattern RE and --tag T");
-    const char *what = pattern ? pattern : tag ? tag : path;
-    if (!pattern && !tag && (rc = tier_admin_path(t->admin, t->args[0], path, sizeof path)))
+    if (!way)
+        return tool_usage("invalidate",
+                          "invalidate takes one of PATH, --pattern, --tag, --type, --type-pattern and "
+                          "--older-than");
+    const char *what = way->option < 0 ? path : t->value[way->option], *given = what;
+    if (way->option < 0 && (rc = tier_admin_path(t->admin, t->args[0], path, sizeof path)))
         return fail(t, rc, NULL);
     if (!*what)
         return tool_usage("invalidate", "%s", "an empty name matches nothing");
-    const char *by = pattern ? "pattern" : tag ? "tag" : "path";
-    rc = tier_count_results(t->admin, pattern ? 0 : tag ? TIER_BY_TAG : TIER_BY_PATH, what, &matching);
+    if (way->by == TIER_BY_AGE) {
+        if (!tool_duration(t, OPT_OLDER_THAN, &ms))
+            return USAGE;
+        snprintf(age, sizeof age, "%lldms", (long long)ms);
+        what = age;
+    }
+    rc = tier_count_results(t->admin, way->pattern ? 0 : way->by, what, &matching);
     if (rc && (rc != TIER_EABSENT || stat(tier_admin_dir(t->admin), &st)))
         return fail(t, rc, tier_admin_detail(t->admin));
-    if (!t->value[OPT_DRY]) {
-        tier_cache *c = tool_cache(t, &status);
-        if (!c)
-            return status;
-        rc = pattern ? tier_invalidate_pattern(c, pattern)
-                     : tier_invalidate(c, tag ? TIER_BY_TAG : TIER_BY_PATH, what);
-        if (rc == TIER_EINVAL) {
-            tier_close(&c);
-            return tool_usage("invalidate", "'%s' is no pattern that can be used", what);
-        }
-        status = rc ? fail(t, rc, "the invalidation could not be committed") : CLEAN;
-        status = close_cache(t, &c, status);
-        if (status)
-            return status;
-    }
+    if (!t->value[OPT_DRY] && (status = invalidate(t, way, what)))
+        return status;
+    what = given;
     if (t->value[OPT_JSON]) {
         out_printf(t, "{\"schema\":1,\"command\":\"invalidate\",\"dry_run\":%s,\"by\":\"%s\",\"what\":",
-                   t->value[OPT_DRY] ? "true" : "false", by);
+                   t->value[OPT_DRY] ? "true" : "false", way->name);
         out_json(t, what);
-        if (!pattern)
+        if (!way->pattern)
             out_printf(t, ",\"matching\":%llu", (unsigned long long)matching);
         out_text(t, "}\n");
     } else if (!t->value[OPT_QUIET]) {
         out_printf(t, "%s results by %s '%s' that were made before now",
-                   t->value[OPT_DRY] ? "would invalidate" : "invalidated", by, what);
-        if (!pattern)
+                   t->value[OPT_DRY] ? "would invalidate" : "invalidated", way->name, what);
+        if (!way->pattern)
             out_printf(t, "; %llu remembered result%s match%s now", (unsigned long long)matching,
                        matching == 1 ? "" : "s", matching == 1 ? "es" : "");
         out_text(t, "\n");

@@ -49,8 +49,8 @@ static const char *const more[] = {
     "that were moved aside are deleted. The newest result of a request goes last.\n",
     /* invalidate */
     "Files never need this: a changed file is found without it. It is for inputs that a program could not\n"
-    "name. Results with that path, with paths that match (PCRE2), or with that tag, made before now, become\n"
-    "misses, in every program that uses the cache, from its next session on.\n",
+    "name. Results with that path, tag or type, with paths or types that match (PCRE2), or older than that,\n"
+    "made before now, become misses, in every program that uses the cache, from its next session on.\n",
     /* trace */
     "record runs CMD with TIERKIT_TRACE set: each get and put of the memory of every cache that it opens is\n"
     "appended to the file, as tier, eight bytes of the key, size and cost; contents are not. Its exit status "
@@ -85,7 +85,7 @@ static void usage_of(tool *t, int command)
             out_printf(t, " [--%s%s%s]", options[i].name, options[i].argument ? " " : "",
                        options[i].argument ? options[i].argument : "");
     if (commands[command].letter == 'i')
-        arguments = "PATH | --pattern RE | --tag T";
+        arguments = "PATH | --pattern RE | --tag T | --type T | --type-pattern RE | --older-than T";
     out_printf(t, "%s%s\n", *arguments ? " " : "", arguments);
 }
 

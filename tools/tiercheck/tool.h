@@ -32,12 +32,14 @@ enum { CLEAN = 0, REPAIRED = 1, DAMAGE_LEFT = 4, TROUBLE = 8, USAGE = 16, INTERR
     X(TIME, 0, "time", "S", "w", "stop after so many seconds (the profile's)")                             \
     X(JOBS, 0, "jobs", "N", "w", "threads (the profile's)")                                                \
     X(MAX_SIZE, 0, "max-size", "B", "p", "the oldest results go until values are no more, as in 500MiB")   \
-    X(OLDER_THAN, 0, "older-than", "T", "p", "results made longer ago go, as in 12h or 7d")                \
+    X(OLDER_THAN, 0, "older-than", "T", "pi", "results made longer ago, as in 12h or 7d")                  \
     X(PATTERN, 0, "pattern", "RE", "i", "results whose path matches the regular expression")               \
     X(TAG, 0, "tag", "T", "i", "results with that tag")                                                    \
     X(OUTPUT, 0, "output", "FILE", "t", "the trace to write (tierkit.trace)")                              \
     X(POLICY, 0, "policy", "P", "t", "replay with that one only; belady knows what is to come (all)")      \
-    X(SIZE, 0, "size", "S", "t", "budget of each tier, as in 64MiB or 10% of all that came into it (10%)")
+    X(SIZE, 0, "size", "S", "t", "budget of each tier, as in 64MiB or 10% of all that came into it (10%)") \
+    X(TYPE, 0, "type", "T", "i", "results of the type of that name")                                       \
+    X(TYPE_PATTERN, 0, "type-pattern", "RE", "i", "results of types whose name matches")
 enum {
 #define OPTION_ENUM(id, brief, name, argument, commands, what) OPT_##id,
     OPTIONS(OPTION_ENUM)

@@ -1,0 +1,141 @@
+/* test_ban.c - what a ban strikes, by each way of naming it, in this process and in the next one. */
+#include <time.h>
+#include "tests/unit/small_world.h"
+
+static const tier_type *face, *deep_face, *count_type;
+static int built[3];
+
+static int build(tier_session *s, const tier_query *q, tier_out *out, void *user)
+{
+    tier_value v;
+    ++*(int *)user;
+    int rc = tier_file(s, q->path, &v);
+    if (!rc)
+        rc = tier_tag(s, q->path);
+    return rc ? rc : tier_out_bytes(out, v.data, v.size);
+}
+
+static void open_all(void)
+{
+    open_cache(0, NULL);
+    face = define("face", 0, build, &built[0]);
+    deep_face = define("deep face", 0, build, &built[1]);
+    count_type = define("count", 0, build, &built[2]);
+}
+
+static void ask(const tier_type *type, const char *path)
+{
+    tier_query q = {.type = type, .path = path};
+    tier_value v;
+    tier_session *s = begin(0);
+    assert_int_equal(tier_get(s, &q, &v), 0);
+    assert_int_equal(tier_end(&s), 0);
+}
+
+/* Asks for all six, and how many of each type were built for it. */
+static void builds(int faces, int deep, int counts)
+{
+    memset(built, 0, sizeof built);
+    const tier_type *types[] = {face, deep_face, count_type};
+    for (int i = 0; i < 3; i++) {
+        ask(types[i], "a.c");
+        ask(types[i], "b.h");
+    }
+    assert_int_equal(built[0], faces);
+    assert_int_equal(built[1], deep);
+    assert_int_equal(built[2], counts);
+}
+
+static void again(void)
+{
+    assert_int_equal(tier_close(&cache), 0);
+    open_all();
+}
+
+static int setup(void **state)
+{
+    if (world_setup(state))
+        return -1;
+    put("a.c", "text");
+    put("b.h", "text");
+    open_all();
+    builds(2, 2, 2);
+    builds(0, 0, 0);
+    return 0;
+}
+
+static void by_name(void **state)
+{
+    (void)state;
+    assert_int_equal(tier_invalidate(cache, TIER_BY_TYPE, "face"), 0);
+    builds(2, 0, 0);
+    assert_int_equal(tier_invalidate(cache, TIER_BY_TAG, "a.c"), 0);
+    builds(1, 1, 1);
+    assert_int_equal(tier_invalidate(cache, TIER_BY_PATH, "b.h"), 0);
+    builds(1, 1, 1);
+    assert_int_equal(tier_invalidate(cache, TIER_BY_TYPE, "none"), 0);
+    builds(0, 0, 0);
+    assert_int_equal(tier_invalidate(cache, TIER_BY_TYPE, "count"), 0);
+    again(); /* the row says it to others */
+    builds(0, 0, 2);
+    again();
+    builds(0, 0, 0); /* and does not strike what came after it */
+}
+
+static void by_pattern(void **state)
+{
+    (void)state;
+    assert_int_equal(tier_invalidate_pattern(cache, TIER_BY_PATH, "\\.h$"), 0);
+    builds(1, 1, 1);
+    assert_int_equal(tier_invalidate_pattern(cache, TIER_BY_TYPE, "face$"), 0);
+    builds(2, 2, 0);
+    assert_int_equal(tier_invalidate_pattern(cache, TIER_BY_TYPE, "^face"), 0);
+    builds(2, 0, 0);
+    assert_int_equal(tier_invalidate_pattern(cache, TIER_BY_TAG, "^a"), 0);
+    builds(1, 1, 1);
+    assert_int_equal(tier_invalidate_pattern(cache, 0, "a"), TIER_EINVAL);
+    assert_int_equal(tier_invalidate_pattern(cache, TIER_BY_AGE, "a"), TIER_EINVAL);
+}
+
+/* A row of another process is read by whoever has used patterns himself, and taken for all types by whoever
+ * has not. */
+static void patterns_of_others(void **state)
+{
+    (void)state;
+    assert_int_equal(tier_invalidate_pattern(cache, TIER_BY_TYPE, "^face"), 0);
+    again();
+    assert_int_equal(tier_invalidate_pattern(cache, TIER_BY_TYPE, "^none$"), 0);
+    builds(2, 0, 0);
+    assert_int_equal(tier_invalidate_pattern(cache, TIER_BY_TYPE, "^face"), 0);
+    again();
+    builds(2, 2, 2);
+}
+
+static void by_age(void **state)
+{
+    struct timespec nap = {0, 60000000};
+    (void)state;
+    nanosleep(&nap, NULL);
+    put("a.c", "newer text");
+    builds(1, 1, 1);
+    assert_int_equal(tier_invalidate(cache, TIER_BY_AGE, "1h"), 0);
+    builds(0, 0, 0);
+    assert_int_equal(tier_invalidate(cache, TIER_BY_AGE, "40ms"), 0);
+    nanosleep(&nap, NULL); /* it is of the moment of the call */
+    again();
+    builds(1, 1, 1);
+    assert_int_equal(tier_invalidate(cache, TIER_BY_AGE, "yesterday"), TIER_EINVAL);
+    assert_int_equal(tier_invalidate(cache, 3, "1h"), TIER_EINVAL);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, world_teardown)
+    static const struct CMUnitTest tests[] = {
+        TEST(by_name),
+        TEST(by_pattern),
+        TEST(patterns_of_others),
+        TEST(by_age),
+    };
+    return cmocka_run_group_tests_name("bans", tests, NULL, NULL);
+}
