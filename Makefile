@@ -54,9 +54,9 @@ ORACLE_FILES := $(if $(ORACLE_SRC),$(BUILD)/liboracle.a $(if $(wildcard tests/or
 TEST_FILES := $(addprefix $(BUILD)/tests/,$(UNIT_TESTS) $(CONFORMANCE) $(SUITES) bench) $(addprefix $(BUILD)/examples/,$(EXAMPLES)) $(ORACLE_FILES)
 
 # These goals find and install what is missing before anything is compiled; a plain make installs nothing.
-DEPS := $(if $(filter check torture demo unit tidy,$(MAKECMDGOALS)),deps)
+DEPS := $(if $(filter check torture history demo unit tidy,$(MAKECMDGOALS)),deps)
 
-.PHONY: all lib tests unit check torture demo bench tidy sanitize tsan valgrind install uninstall clean help deps FORCE
+.PHONY: all lib tests unit check torture history demo bench tidy sanitize tsan valgrind install uninstall clean help deps FORCE
 all: lib $(PROGRAM_FILES) ## libraries and programs, into build/ (or BUILD=DIR)
 lib: $(STATIC) $(SHARED)
 tests: all $(TEST_FILES) ## compile every test without running it
@@ -205,6 +205,8 @@ check: deps all $(ALL_RUNS) ## install what is missing, build, run every test
 # make check runs the same program for fewer answers.
 torture: deps $(BUILD)/tests/torture ## a million answers of several processes on a changing tree, each checked
 	@TORTURE_ANSWERS=$${TORTURE_ANSWERS:-1000000} $(BUILD)/tests/torture
+history: deps all ## lint the commits of this repository one after another, with one cache and without
+	@HISTORY_COMMITS=$${HISTORY_COMMITS:-80} HISTORY_PATHS="$${HISTORY_PATHS:-.}" sh tests/history/run.sh $(BUILD)
 # Helpers that time and damage, and a library that is preloaded to see which paths a run looks at.
 DEMO_FILES := $(addprefix $(BUILD)/demo/,timed floor damage probes.so)
 $(BUILD)/demo/probes.so: tests/demo/probes.c $(BUILD)/flags | $(DEPS)
