@@ -360,7 +360,7 @@ tier__entry *tier__blob_load(tier_session *s, tier__node *n, const struct tier__
     if (!tier__entry_resident(e)) {
         e->key = v->key;
         *tier__entry_hash(e) = v->hash;
-        e->owner = n->type->owner;
+        tier__entry_set_owner(e, n->type->owner);
         tier__entry_set_cost(e, v->cost_us);
     }
     return e->exclusive ? e : tier__memory_insert(c->memory, e);

@@ -124,8 +124,8 @@ static const char *def_trouble(const tier_type_def *d)
 static uint16_t owner_number(const tier_cache *c)
 {
     uint16_t number = c->types ? c->types->owner : 0;
-    for (uint32_t tries = 0; tries < UINT16_MAX; tries++) {
-        number = number == UINT16_MAX ? 1 : (uint16_t)(number + 1);
+    for (uint32_t tries = 0; tries < TIER__OWNER_MAX; tries++) {
+        number = number == TIER__OWNER_MAX ? 1 : (uint16_t)(number + 1);
         const tier_type *t = c->types;
         while (t && t->owner != number)
             t = t->next;
@@ -314,7 +314,7 @@ tier__entry *tier__out_entry(tier_out *out, int tier)
         e->exclusive = (def->flags & TIER_EXCLUSIVE) != 0;
         out->has_object = false;
     }
-    e->owner = out->type->owner;
+    tier__entry_set_owner(e, out->type->owner);
     for (uint32_t i = 0; i < out->hold_count; i++)
         if (tier__entry_hold(e, out->hold[i])) {
             tier__entry_unref(e);

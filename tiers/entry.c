@@ -79,7 +79,7 @@ static struct tier__base *base_of(const tier__entry *e)
 static struct tier__side *side_made(tier__entry *e)
 {
     struct tier__side *side = tier__entry_side(e);
-    assert(!e->account);
+    assert(!tier__entry_account(e));
     if (side || !(side = tier__zalloc(base_of(e), 1, sizeof *side)))
         return side;
     side->hash = *tier__entry_hash(e);
@@ -103,7 +103,7 @@ int tier__entry_give(tier__entry *e, void *object, size_t bytes, void (*destroy)
 
 int tier__entry_shrink(tier__entry *e, size_t size)
 {
-    assert(!e->account && size <= e->size);
+    assert(!tier__entry_account(e) && size <= e->size);
     unsigned char *data = tier__resize(base_of(e), e->data, size + 1);
     if (!data)
         return TIER_ENOMEM;
@@ -191,8 +191,8 @@ static void free_one(tier__entry *e, tier__entry **dead)
 {
     tier__memory *m = tier__slab_of(e)->memory;
     struct tier__budget *b = &m->budget[e->tier];
-    uint64_t kept = e->account == TIER__KEPT ? tier__entry_charge(e) : 0;
-    uint64_t lent = e->account == TIER__LENT ? tier__entry_charge(e) : 0;
+    uint64_t kept = tier__entry_account(e) == TIER__KEPT ? tier__entry_charge(e) : 0;
+    uint64_t lent = tier__entry_account(e) == TIER__LENT ? tier__entry_charge(e) : 0;
     if (e->apart)
         side_free(m, tier__entry_side(e), dead);
     tier__free(&m->own, e->data);
@@ -214,12 +214,20 @@ void tier__entry_bury(tier__entry *dead)
     }
 }
 
-void tier__entry_unref(tier__entry *e)
+__attribute__((noinline)) static void unref_slowly(tier__entry *e)
 {
     tier__entry *dead = NULL;
+    tier__entry_drop(e, &dead);
+    tier__entry_bury(dead);
+}
+
+void tier__entry_unref(tier__entry *e)
+{
     if (!e)
         return;
-    tier__entry_drop(e, &dead);
-    if (dead)
-        tier__entry_bury(dead);
+    unsigned refs = atomic_load_explicit(&e->refs, memory_order_relaxed);
+    if (refs <= 1 || refs == (TIER__PARKED | 2) ||
+        !atomic_compare_exchange_strong_explicit(&e->refs, &refs, refs - 1, memory_order_acq_rel,
+                                                 memory_order_relaxed))
+        unref_slowly(e);
 }

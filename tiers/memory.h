@@ -29,10 +29,11 @@ typedef struct tier__memory tier__memory;
 struct tier__entry {
     _Alignas(64) tier_digest key; /* content key; a file's: the digest of its bytes */
     atomic_uint refs;             /* + and a flag; see memory_private.h */
-    _Atomic uint16_t owner;       /* the type's number, for tier__memory_drop_owner; 0: none */
-    uint16_t cost;                /* + see tier__entry_cost */
-    void *data;                   /* size bytes and a 0 byte, aligned to 16; NULL: none. Owned */
-    union {                       /* + the policy's, guarded by the shard; of a dead entry: the next one */
+    _Atomic uint16_t
+        owner;     /* the type's number up to TIER__OWNER_MAX, for tier__memory_drop_owner; 0: none */
+    uint16_t cost; /* + see tier__entry_cost */
+    void *data;    /* size bytes and a 0 byte, aligned to 16; NULL: none. Owned */
+    union {        /* + the policy's, guarded by the shard; of a dead entry: the next one */
         struct {
             uint32_t older, newer; /* see tier__slab_at; 0: none */
         };
@@ -42,7 +43,6 @@ struct tier__entry {
     uint32_t size;
     uint8_t tier : 2;      /* TIER_FILE, TIER_TREE, TIER_DELTA */
     uint8_t exclusive : 1; /* lent to one at a time: to be taken, not found; see tier__memory_take */
-    uint8_t account : 2;   /* + which of the governor's sums holds its charge */
     uint8_t apart : 1;     /* + has a struct tier__side */
     atomic_uchar place;    /* + index in its slab, and whether it is in the table */
     uint8_t queue;         /* + the policy's; guarded by the shard, as uses */
@@ -62,7 +62,7 @@ struct tier__side {
 };
 
 /* A slab's entries, and behind them as many of these. */
-enum { TIER__SLAB_ENTRIES = 64, TIER__RESIDENT = 0x80 };
+enum { TIER__SLAB_ENTRIES = 64, TIER__RESIDENT = 0x80, TIER__OWNER_MAX = 0x3fff };
 union tier__entry_rest {
     tier_digest hash;
     struct tier__side *side;
@@ -87,6 +87,12 @@ static inline void *tier__entry_object(const tier__entry *e) /* NULL: none */
 static inline size_t tier__entry_object_bytes(const tier__entry *e)
 {
     return e->apart ? tier__entry_rest(e)->side->object_bytes : 0;
+}
+/* The type's number, up to TIER__OWNER_MAX, for tier__memory_drop_owner; 0: none. */
+static inline void tier__entry_set_owner(tier__entry *e, uint16_t owner)
+{
+    unsigned rest = atomic_load_explicit(&e->owner, memory_order_relaxed) & ~(unsigned)TIER__OWNER_MAX;
+    atomic_store_explicit(&e->owner, (uint16_t)(rest | owner), memory_order_relaxed);
 }
 static inline bool tier__entry_resident(const tier__entry *e) /* in the table */
 {

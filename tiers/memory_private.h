@@ -17,6 +17,16 @@ struct tier__budget {
     atomic_uint_fast64_t reserved, overdraft;
 };
 enum { TIER__UNACCOUNTED, TIER__KEPT, TIER__LENT }; /* of an entry's charge: nowhere, in used, in overdraft */
+/* In the bits of owner that are beyond it: who takes an entry out and back may do so while others have it
+ * pinned. */
+static inline unsigned tier__entry_account(const tier__entry *e)
+{
+    return atomic_load_explicit(&e->owner, memory_order_relaxed) / (TIER__OWNER_MAX + 1);
+}
+static inline uint16_t tier__entry_owner(const tier__entry *e)
+{
+    return atomic_load_explicit(&e->owner, memory_order_relaxed) & TIER__OWNER_MAX;
+}
 bool tier__budget_take(struct tier__budget *b, uint64_t bytes); /* false: no room, nothing taken */
 void tier__budget_give(struct tier__budget *b, uint64_t bytes);
 void tier__budget_limit(struct tier__budget *b, uint64_t limit); /* at most INT64_MAX */
@@ -63,13 +73,34 @@ static inline tier__entry *tier__slot_entry(const struct tier__bucket *b, unsign
 {
     return (tier__entry *)(((uintptr_t)b->high[way] << 16 | b->low[way]) & ~(uintptr_t)63);
 }
-/* Bit 15 of each 16 where tags has tag; rarely, behind such a one, where it has not. */
-static inline uint64_t tier__tags_like(uint64_t tags, uint32_t tag)
+/* Bits that stand for the ways whose tag is tag; tier__way_of tells the way of one. tag is not 0. */
+#ifdef __SSE2__
+typedef uint16_t tier__eight __attribute__((vector_size(16)));
+typedef char tier__sixteen __attribute__((vector_size(16)));
+static inline uint64_t tier__ways_like(const struct tier__bucket *b, uint32_t tag)
 {
-    const uint64_t ones = UINT64_C(0x0001000100010001);
-    uint64_t differ = tags ^ tag * ones;
-    return (differ - ones) & ~differ & ones << 15;
+    tier__eight tags;
+    memcpy(&tags, b->tags, sizeof tags);
+    return (unsigned)__builtin_ia32_pmovmskb128((tier__sixteen)(tags == (uint16_t)tag)) & 0x5555;
 }
+static inline unsigned tier__way_of(unsigned bit)
+{
+    return bit / 2;
+}
+#else
+static inline uint64_t tier__ways_like(const struct tier__bucket *b, uint32_t tag)
+{
+    const uint64_t ones = UINT64_C(0x0001000100010001), low = ones * INT16_MAX;
+    uint64_t first = b->tags[0] ^ tag * ones, second = b->tags[1] ^ tag * ones;
+    first = ~(((first & low) + low) | first | low); /* the highest bit of what is 0 (Hacker's Delight 6-1) */
+    second = ~(((second & low) + low) | second | low);
+    return first >> 8 | second; /* bits 7 and 15 of each 16: ways 0 to 3 and 4 to 7 */
+}
+static inline unsigned tier__way_of(unsigned bit)
+{
+    return bit / 16 + (bit & 8) / 2;
+}
+#endif
 
 /* ---- references. refs counts the table's too. The bit beside the count is set, under the shard's lock, on
  * an entry that eviction met pinned: it is out of the policy, and the unref that leaves the table alone with
@@ -82,14 +113,16 @@ static inline unsigned tier__entry_refs(const tier__entry *e)
 
 /* ---- shards */
 struct tier__shard_tier {
-    uint64_t entries, hits, misses, evicted;
+    uint64_t entries, misses, evicted;
     struct tier__order order;
 };
-struct tier__shard {
+struct tier__shard {               /* a hit touches the first line alone */
     _Alignas(64) atomic_uint lock; /* usable while any entry lives, so beyond tier__memory_destroy */
     struct tier__slots slots;
+    uint64_t hits[TIER__TIER_MAX]; /* from TIER__TIER_MIN on */
     struct tier__shard_tier tier[TIER__TIER_MAX + 1];
 };
+_Static_assert(offsetof(struct tier__shard, tier) <= 64, "one line");
 /* A lock of a few instructions: taken with one atomic exchange, given back with a store. Who finds it taken
  * looks again for a while, then yields, then sleeps in short naps, so that an owner who lost the processor
  * gets it. Held for some 50 ns; with 64 shards it is rarely taken twice. A pthread mutex costs a second
@@ -151,7 +184,8 @@ struct tier__memory {
     atomic_uint_fast64_t holds; /* references that entries have to others */
     atomic_uint hand;           /* the shard that evicts next */
     struct tier__budget budget[TIER__TIER_MAX + 1];
-    bool rounds; /* the C library's heap: what it takes is charged, else what was asked for */
+    bool tell_hits; /* a recorder is there, or the policy wants to know of each hit */
+    bool rounds;    /* the C library's heap: what it takes is charged, else what was asked for */
     struct tier__numbers numbers;
     struct tier__pool pool[TIER__POOLS];
     struct tier__shard shard[TIER__SHARDS];

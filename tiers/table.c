@@ -35,6 +35,7 @@ int tier__memory_create(struct tier__base *base, const struct tier__memory_optio
     m->own.user = base->user;
     m->own.realloc = base->realloc;
     m->rounds = tier__on_c_heap(base);
+    m->tell_hits = policy->hit || o->recorder;
     if (!make_policy_states(m, policy)) {
         tier__free(base, raw);
         return TIER_ENOMEM;
@@ -134,29 +135,45 @@ static void expel(struct tier__shard *s, tier__entry *e, tier__entry **dead)
 
 /* ---- finding */
 
+static inline tier__entry *search_bucket(const struct tier__bucket *b, uint32_t bits, int tier,
+                                         const tier_digest *key)
+{
+    for (uint64_t like = tier__ways_like(b, bits & UINT16_MAX); like; like &= like - 1) {
+        tier__entry *e = tier__slot_entry(b, tier__way_of((unsigned)__builtin_ctzll(like)));
+        if (e->tier == tier && tier__digest_equal(&e->key, key))
+            return e;
+    }
+    return NULL;
+}
+
+static inline bool goes_on(const struct tier__bucket *b)
+{
+    return b->tags[1] >> 48;
+}
+
+__attribute__((noinline)) static tier__entry *search_on(const struct tier__slots *s, uint32_t i, int tier,
+                                                        const tier_digest *key)
+{
+    uint32_t buckets = atomic_load_explicit(&s->buckets, memory_order_relaxed);
+    const struct tier__bucket *b = atomic_load_explicit(&s->bucket, memory_order_relaxed);
+    tier__entry *e;
+    do {
+        i = i + 1 < buckets ? i + 1 : 0;
+        e = search_bucket(&b[i], tier__slot_bits(key), tier, key);
+    } while (!e && goes_on(&b[i]));
+    return e;
+}
+
 /* With the shard's lock held. */
 static inline tier__entry *search(const struct tier__slots *s, int tier, const tier_digest *key)
 {
-    uint32_t buckets = atomic_load_explicit(&s->buckets, memory_order_relaxed);
+    const struct tier__bucket *b = atomic_load_explicit(&s->bucket, memory_order_relaxed);
     uint32_t bits = tier__slot_bits(key);
-    uint32_t i = tier__slot_home(bits, buckets);
-    if (buckets == 0)
+    uint32_t i = tier__slot_home(bits, atomic_load_explicit(&s->buckets, memory_order_relaxed));
+    if (!b)
         return NULL;
-    for (;;) {
-        const struct tier__bucket *b = atomic_load_explicit(&s->bucket, memory_order_relaxed) + i;
-        uint64_t first = tier__tags_like(b->tags[0], bits & UINT16_MAX);
-        uint64_t second = tier__tags_like(b->tags[1], bits & UINT16_MAX);
-        /* Bits 7 and 15 of each 16: ways 0 to 3 and 4 to 7. */
-        for (uint64_t like = first >> 8 | second; like; like &= like - 1) {
-            unsigned bit = (unsigned)__builtin_ctzll(like);
-            tier__entry *e = tier__slot_entry(b, bit / 16 + (bit & 8) / 2);
-            if (e && e->tier == tier && tier__digest_equal(&e->key, key))
-                return e;
-        }
-        if (!(b->tags[1] >> 48))
-            return NULL;
-        i = i + 1 < buckets ? i + 1 : 0;
-    }
+    tier__entry *e = search_bucket(&b[i], bits, tier, key);
+    return e || !goes_on(&b[i]) ? e : search_on(s, i, tier, key);
 }
 
 /* Where the search will begin comes into the cache while the lock is being taken. What is read here may be
@@ -169,7 +186,7 @@ static inline void fetch_bucket(const struct tier__slots *s, const tier_digest *
                        i * sizeof(struct tier__bucket));
 }
 
-static tier__entry *find_pinned(struct tier__shard *s, int tier, const tier_digest *key)
+static inline tier__entry *find_pinned(struct tier__shard *s, int tier, const tier_digest *key)
 {
     tier__entry *e = search(&s->slots, tier, key);
     if (e)
@@ -177,18 +194,26 @@ static tier__entry *find_pinned(struct tier__shard *s, int tier, const tier_dige
     return e;
 }
 
-static void note_hit(tier__memory *m, struct tier__shard *s, tier__entry *e)
+__attribute__((noinline)) static void tell_order(tier__memory *m, struct tier__shard *s, tier__entry *e)
 {
-    s->tier[e->tier].hits++;
-    if (e->uses < UINT8_MAX)
-        e->uses++;
     bool in = !(atomic_load_explicit(&e->refs, memory_order_relaxed) & TIER__PARKED);
     if (!tier__order_hit(&m->own, &s->tier[e->tier].order, e, in))
         atomic_fetch_or_explicit(&e->refs, TIER__PARKED, memory_order_relaxed); /* as in unpark */
 }
 
-static void note_get(tier__memory *m, int tier, const tier_digest *key, const tier__entry *e)
+static inline void note_hit(tier__memory *m, struct tier__shard *s, int tier, tier__entry *e)
 {
+    s->hits[tier - TIER__TIER_MIN]++;
+    e->uses = (uint8_t)(e->uses + (e->uses < UINT8_MAX));
+    if (__builtin_expect(m->tell_hits || e->queue == TIER__QUEUE_DEAD, 0))
+        tell_order(m, s, e);
+}
+
+__attribute__((noinline)) static void note_get(tier__memory *m, int tier, const tier_digest *key,
+                                               const tier__entry *e)
+{
+    if (!m->recorder)
+        return;
     if (e)
         tier__recorder_note(m->recorder, TIER__TRACE_HIT, tier, key, tier__entry_charge(e),
                             tier__entry_cost(e));
@@ -203,11 +228,11 @@ tier__entry *tier__memory_find(tier__memory *m, int tier, const tier_digest *key
     tier__lock(&s->lock);
     tier__entry *e = find_pinned(s, tier, key);
     if (e)
-        note_hit(m, s, e);
+        note_hit(m, s, tier, e);
     else
         s->tier[tier].misses++;
     tier__unlock(&s->lock);
-    if (__builtin_expect(m->recorder != NULL, 0))
+    if (__builtin_expect(m->tell_hits, 0))
         note_get(m, tier, key, e);
     return e;
 }
@@ -218,13 +243,13 @@ tier__entry *tier__memory_take(tier__memory *m, int tier, const tier_digest *key
     tier__lock(&s->lock);
     tier__entry *e = search(&s->slots, tier, key);
     if (e) {
-        note_hit(m, s, e);
+        note_hit(m, s, tier, e);
         leave(s, e);
     } else {
         s->tier[tier].misses++;
     }
     tier__unlock(&s->lock);
-    if (__builtin_expect(m->recorder != NULL, 0))
+    if (__builtin_expect(m->tell_hits, 0))
         note_get(m, tier, key, e);
     return e; /* with the table's reference */
 }
@@ -264,7 +289,8 @@ void tier__memory_supersede(tier__memory *m, int tier, const tier_digest *key, b
 
 static void account(tier__entry *e, unsigned where, uint64_t charge)
 {
-    e->account = where & 3;
+    atomic_store_explicit(&e->owner, (uint16_t)(tier__entry_owner(e) + where * (TIER__OWNER_MAX + 1)),
+                          memory_order_relaxed);
     if (e->apart)
         tier__entry_side(e)->charge = charge;
 }
@@ -282,9 +308,10 @@ static bool keep(tier__memory *m, tier__entry *e, uint64_t reserved)
 {
     struct tier__budget *b = &m->budget[e->tier];
     uint64_t charge = tier__entry_weight(e);
-    uint64_t old = e->account ? tier__entry_charge(e) : 0; /* taken before, and perhaps another size now */
-    uint64_t was = e->account == TIER__KEPT ? old : 0, have = reserved + was;
-    if (e->account == TIER__LENT)
+    uint64_t old =
+        tier__entry_account(e) ? tier__entry_charge(e) : 0; /* taken before, and perhaps another size now */
+    uint64_t was = tier__entry_account(e) == TIER__KEPT ? old : 0, have = reserved + was;
+    if (tier__entry_account(e) == TIER__LENT)
         atomic_fetch_sub_explicit(&b->overdraft, old, memory_order_relaxed);
     bool room = tier__memory_make_room(m, e->tier, charge > have ? charge - have : 0);
     if (reserved)
@@ -379,7 +406,7 @@ static void sweep(tier__memory *m, uint16_t owner)
         tier__lock(&s->lock);
         for (uint32_t at = 0; at < TIER__WAYS * s->slots.buckets;) {
             tier__entry *e = tier__slots_at(&s->slots, at);
-            if (e && (!owner || atomic_load_explicit(&e->owner, memory_order_relaxed) == owner)) {
+            if (e && (!owner || tier__entry_owner(e) == owner)) {
                 expel(s, e, &dead); /* what follows may move back to this slot: look again */
             } else {
                 at++;
@@ -403,7 +430,7 @@ struct owned {
 static void count_owned(void *user, tier__entry *e)
 {
     struct owned *o = user;
-    o->alive += atomic_load_explicit(&e->owner, memory_order_relaxed) == o->owner;
+    o->alive += tier__entry_owner(e) == o->owner;
 }
 
 uint64_t tier__memory_drop_owner(tier__memory *m, uint16_t owner)
@@ -428,7 +455,7 @@ static uint64_t sum_tier(const tier__memory *cm, int tier, struct tier__memory_s
         struct tier__shard *s = &m->shard[i];
         tier__lock(&s->lock);
         out->entries += s->tier[tier].entries;
-        out->hits += s->tier[tier].hits;
+        out->hits += s->hits[tier - TIER__TIER_MIN];
         out->misses += s->tier[tier].misses;
         out->evicted += s->tier[tier].evicted;
         tier__unlock(&s->lock);

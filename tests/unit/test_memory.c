@@ -429,14 +429,14 @@ static void owners_leave_at_once(void **state)
     (void)state;
     destroyed = 0;
     struct tier__base base;
-    enum { TYPE_A = 1, TYPE_B = UINT16_MAX };
+    enum { TYPE_A = 1, TYPE_B = TIER__OWNER_MAX };
     int objects[300] = {0};
     tier__memory *m = memory_of(&base, 1 << 20, NULL);
     tier__entry *pin = NULL;
     for (int i = 0; i < 300; i++) {
         tier__entry *e = entry_of(m, TIER_TREE, key_of((uint64_t)i), SIZE_MAX);
         give(e, &objects[i], 0, count_destroy, NULL);
-        e->owner = i % 2 ? TYPE_A : TYPE_B;
+        tier__entry_set_owner(e, i % 2 ? TYPE_A : TYPE_B);
         e = tier__memory_insert(m, e);
         if (i == 7)
             pin = e;
@@ -444,7 +444,7 @@ static void owners_leave_at_once(void **state)
             tier__entry_unref(e);
     }
     tier__entry *out = entry_of(m, TIER_TREE, key_of(1000), SIZE_MAX); /* never in the table */
-    out->owner = TYPE_A;
+    tier__entry_set_owner(out, TYPE_A);
     assert_int_equal(tier__memory_drop_owner(m, TYPE_A), 2);
     assert_int_equal(destroyed, 149);
     assert_int_equal(stats_of(m, TIER_TREE).entries, 150);

@@ -114,7 +114,8 @@ static bool all_pinned(const struct model *x, int tier)
 {
     for (size_t i = 0; i < x->records; i++) {
         const struct record *r = &x->record[i];
-        if (r->alive && r->tier == tier && r->entry->account == TIER__KEPT && !r->pins && !r->holders)
+        if (r->alive && r->tier == tier && tier__entry_account(r->entry) == TIER__KEPT && !r->pins &&
+            !r->holders)
             return false;
     }
     return true;
@@ -176,7 +177,7 @@ static void check_lent(struct model *x, const struct record *lent)
     uint64_t sum = lent->weight;
     for (size_t i = 0; i < x->records; i++) {
         const struct record *r = &x->record[i];
-        if (r == lent || !r->alive || r->tier != lent->tier || r->entry->account != TIER__KEPT)
+        if (r == lent || !r->alive || r->tier != lent->tier || tier__entry_account(r->entry) != TIER__KEPT)
             continue;
         assert_true(lent->weight > (uint64_t)x->m->budget[r->tier].limit || r->pins || r->holders);
         sum += r->weight;
@@ -206,7 +207,7 @@ static void make(struct model *x, int key)
     }
     tier__entry_set_cost(e, (uint32_t)draw(x, 1000));
     r->owner = (int)draw(x, OWNERS);
-    e->owner = (uint16_t)(r->owner + 1);
+    tier__entry_set_owner(e, (uint16_t)(r->owner + 1));
     struct record *held = x->pin[draw(x, PINS)];
     if (held && draw(x, 3) == 0 && tier__entry_hold(e, held->entry) == TIER_OK) {
         r->held = held;
@@ -231,7 +232,7 @@ static void make(struct model *x, int key)
         check_lent(x, r);
     pin(x, r);
     x->current[key] = r;
-    assert_int_equal(e->account, tier__entry_resident(e) ? TIER__KEPT : TIER__LENT);
+    assert_int_equal(tier__entry_account(e), tier__entry_resident(e) ? TIER__KEPT : TIER__LENT);
 }
 
 static void drop(struct model *x)

@@ -90,7 +90,7 @@ static void make(struct worker *w, int tier, uint64_t n)
     memset(e->data, (int)n, size);
     e->key = key_of(n);
     expect(w, tier__entry_give(e, object, sizeof *object, destroyed, s) == TIER_OK);
-    e->owner = n % 2;
+    tier__entry_set_owner(e, n % 2);
     tier__entry_set_cost(e, (uint32_t)draw(w, 1000));
     atomic_fetch_add(&s->made, 1);
     tier__entry *held = w->pin[draw(w, PINS)];
