@@ -224,6 +224,7 @@ bench: ## install what is missing, build, time it beside its peers, into BUILD/b
 	@CC="$(CC)" CPPFLAGS="$(CPPFLAGS)" sh tools/build/deps.sh bench || echo "going on with the peers there are" >&2
 	@$(MAKE) $(BUILD)/bench
 	@$(BUILD)/bench --json $(BUILD)/bench.json --svg $(BUILD)/bench.svg $(ARGS)
+	@echo "sh tests/bench/readme.sh $(BUILD) puts this run into the README"
 tidy: all ## check layering, third-party headers, exports, format and sizes
 	@sh tools/build/deps.sh tidy
 	@CC="$(CC)" sh tools/build/tidy.sh $(SHARED)

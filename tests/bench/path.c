@@ -115,6 +115,6 @@ static void run(struct bench *b)
 }
 
 static const struct bench_goal goals[] = {
-    {"tier_get by path by a table hit", "hit by path, 64 B", "tierkit tier_get", NULL, "table", '<', 3},
+    {"tier_get by path / table hit", "hit by path, 64 B", "tierkit tier_get", NULL, "table", '<', 3},
     {.name = NULL}};
 const struct bench_group bench_path = {"path", "a hit through tier_get in an open session", run, goals};

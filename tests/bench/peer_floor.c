@@ -154,7 +154,7 @@ static inline void tierkit_put(struct ours *p, uint32_t thread, uint32_t k, cons
     if (!e)
         bench_die("memory");
     memcpy(e->data, data, size);
-    e->key = *key;
+    e->key = *tier__entry_hash(e) = *key;
     tier__memory_remove(p->memory, TIER_TREE, key);
     tier__entry_unref(tier__memory_insert(p->memory, e));
 }

@@ -165,10 +165,10 @@ void report_goals(const struct bench_report *r)
     for (size_t i = 0; i < r->goals; i++) {
         const struct report_goal *j = &r->goal[i];
         if (j->verdict == REPORT_UNMEASURED)
-            printf("  %-12s %-30s not measured (%s)\n", j->group, j->goal->name,
+            printf("  %-10s %-44s not measured (%s)\n", j->group, j->goal->name,
                    j->why ? j->why : "no such row");
         else
-            printf("  %-12s %-30s %6.2f %s %-5g %s\n", j->group, j->goal->name, j->ratio,
+            printf("  %-10s %-44s %6.2f %s %-5g %s\n", j->group, j->goal->name, j->ratio,
                    j->goal->kept == '<' ? "<=" : ">=", j->goal->bound, verdicts[j->verdict]);
     }
 }

@@ -64,6 +64,9 @@ check 'the plot is an SVG' holds "$work/all.svg" '^</svg>$'
 for group in $("$bench" --list | awk '{ print $1 }'); do
     check "group $group has rows" has_rows "$group"
 done
+mkdir "$work/build" && cp "$work/all.json" "$work/build/bench.json"
+check 'figures of a quick run do not go into the README' status_of 1 sh tests/bench/readme.sh "$work/build"
+check 'the README has room for figures' holds README.md '^<!-- /bench -->$'
 check 'an unknown group is refused' status_of 2 "$bench" --group none
 check 'help is given' holds /dev/stdin schema <<END
 $("$bench" --help)
