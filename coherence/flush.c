@@ -538,10 +538,12 @@ int tier__pending_flush(tier_cache *c, bool force)
     int rc = 0;
     if (due && (list || memos_worth(c) || tier__closures_wait(c))) {
         /* what is being written stays in the list until it is: its bytes may be asked for meanwhile */
-        uint64_t before = tier__store_news(c->store);
+        uint64_t before = tier__store_news(c->store), start = tier__monotonic_us();
+        atomic_store_explicit(&c->unpublished_us, 0, memory_order_relaxed);
         pthread_mutex_lock(&c->reading);
         rc = group_write(c, list, count);
         pthread_mutex_unlock(&c->reading);
+        atomic_store_explicit(&c->commit_us, tier__monotonic_us() - start, memory_order_relaxed);
         pthread_mutex_lock(&c->graph);
         if (!rc && before == c->last_news && tier__store_news(c->store) == before + 1)
             c->last_news = before + 1; /* that was us, nobody else */

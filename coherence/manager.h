@@ -366,6 +366,8 @@ struct tier_cache {
     size_t pending_count;
     uint64_t pending_bytes;
     int64_t pending_since;
+    /* what the last commit took, and what was built under leases since then */
+    atomic_uint_fast64_t commit_us, unpublished_us;
     bool memos_dirty, closures_wait;
     struct tier__superseded superseded;
 };

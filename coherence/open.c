@@ -10,6 +10,8 @@
 #include "tiers/trace.h"
 #include "coherence/watch.h"
 
+enum { COMMIT_US = 2000 }; /* taken for a commit with a sync until one was measured */
+
 static void set_detail(tier_cache *c, char **detail, const char *text)
 {
     tier__free(&c->base, *detail);
@@ -263,6 +265,8 @@ int tier_open(const tier_options *o, tier_cache **out)
     c->flags = o->flags;
     c->pid = getpid();
     c->audit_run = (uint64_t)tier__now_ns();
+    atomic_init(&c->commit_us, COMMIT_US);
+    atomic_init(&c->unpublished_us, 0);
     locks_init(c);
     graph_init(c);
     c->app = tier__strdup(&c->base, o->app);
