@@ -538,6 +538,13 @@ bool tier__closure_agrees(tier__view *v, struct tier__path *p)
     return agrees;
 }
 
+/* What the watcher vouches for is of one moment; what a closure had, and still has, was so at that moment too.
+ */
+static bool of_begin(const struct tier__look *l)
+{
+    return l->vouched || l->inherited;
+}
+
 /* An absence is anchored in the directory that does not hold it: that is looked at first, and when this look
  * is new, the absence is looked at once more, so that the directory's stamps are older than it. */
 void tier__closure_anchor(tier_session *s, struct tier__path *p, struct tier__look *absent)
@@ -557,7 +564,7 @@ void tier__closure_anchor(tier_session *s, struct tier__path *p, struct tier__lo
         pthread_mutex_lock(&s->view->lock);
         struct tier__look *l = tier__chunks_at(&s->view->looks, at->id);
         bool looked = l && l->looked;
-        fresh |= looked && absent->vouched && !l->vouched;
+        fresh |= looked && absent->vouched && !of_begin(l);
         pthread_mutex_unlock(&s->view->lock);
         if (looked)
             break;
@@ -566,7 +573,7 @@ void tier__closure_anchor(tier_session *s, struct tier__path *p, struct tier__lo
     while (depth--) { /* from the top: each finds the one above it looked at already */
         struct tier__look look;
         bool failed = tier__view_look(s, chain[depth], &look) != 0;
-        fresh |= failed || !absent->vouched || !look.vouched; /* the watcher's word is of one moment */
+        fresh |= failed || !absent->vouched || !of_begin(&look);
         if (failed)
             break;
     }

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "coherence/watch_private.h"
 #include "tests/unit/fake_doors.h"
 
 /* ---- the cases one by one ---- */
@@ -366,6 +367,74 @@ static void test_overflow(void **state)
     assert_int_equal(tier_stream_close(&st), 0);
 }
 
+/* ---- version control at work: what it does is told as one batch ---- */
+static void drain_later(tier_cache *c)
+{
+    usleep(60000); /* three times watch.settle */
+    tier__watch_drain(c->watch);
+}
+
+static void test_version_control(void **state)
+{
+    static const char *const locks[] = {".git/index.lock", ".hg/wlock", "w/index.lock"};
+    tier_cache *c = *state;
+    command("mkdir '%s/.hg'", c->root[0]);
+    for (int i = 0; i < 3; i++) {
+        if (i == 2) /* a work tree */
+            command("cd '%s' && rm -r .git .hg && mkdir w && echo gitdir: w >.git", c->root[0]);
+        start(c, false);
+        put(c, locks[i], "");
+        put(c, "d/f", "1");
+        for (int k = 0; k < 3; k++) {
+            drain_later(c);
+            assert_false(was_told(c, "d/f"));
+            assert_true(tier__watch_due(c->watch) != 0);
+        }
+        command("rm '%s/%s'", c->root[0], locks[i]);
+        drain_later(c);
+        drain_later(c);
+        assert_true(was_told(c, "d/f"));
+        forget_told(c);
+        put(c, locks[i], "");
+        put(c, "d/f", "2");
+        settle(c); /* tier_sync waits for nobody */
+        assert_true(was_told(c, "d/f"));
+        forget_told(c);
+        put(c, "d/f", "3");
+        drain_later(c);
+        assert_false(was_told(c, "d/f"));
+        c->watch->batch.first_ms -= 10000; /* left behind by a crash */
+        drain_later(c);
+        assert_true(was_told(c, "d/f"));
+        forget_told(c);
+        command("rm '%s/%s'", c->root[0], locks[i]);
+        tier__watch_close(&c->watch);
+    }
+}
+
+/* Of two names exchanged by one rename the second leaves after the first came in its place. */
+static void test_exchange(void **state)
+{
+    tier_cache *c = *state;
+    char a[256], b[256];
+    snprintf(a, sizeof a, "%s/a", c->root[0]);
+    snprintf(b, sizeof b, "%s/b", c->root[0]);
+    put(c, "a", "1");
+    command("mkdir '%s'", b);
+    put(c, "b/f", "1");
+    start(c, false);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE), 0);
+        settle(c);
+        assert_true(was_told(c, "a") && was_told(c, "b"));
+        forget_told(c);
+        put(c, i ? "b/f" : "a/f", "2");
+        settle(c);
+        assert_true(was_told(c, i ? "b/f" : "a/f"));
+        forget_told(c);
+    }
+}
+
 static bool write_file(const char *path, const char *text)
 {
     int fd = open(path, O_WRONLY);
@@ -383,7 +452,7 @@ static int with_few_watches(tier_cache *c)
     put(c, "d/e/f", "1"); /* root, cookies, d, e, gen: too many */
     if (tier__watch_open(c, NULL, &c->watch) || !tier__watch_polling(c->watch))
         return 1;
-    if (!strstr(c->log, "fs.inotify.max_user_watches"))
+    if (!strstr(c->log, "raise fs.inotify.max_user_watches, now "))
         return 2;
     put(c, "d/e/f", "2");
     put(c, "d/g", "2");
@@ -436,10 +505,11 @@ static void test_watches_running_out(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_inotify),     TEST(test_polling),      TEST(test_polling_same_tick),
-        TEST(test_left_out),    TEST(test_nested_roots), TEST(test_root_goes_and_comes),
-        TEST(test_any_inotify), TEST(test_any_polling),  TEST(test_new_directories_race),
-        TEST(test_overflow),    TEST(test_few_watches),  TEST(test_watches_running_out),
+        TEST(test_inotify),         TEST(test_polling),      TEST(test_polling_same_tick),
+        TEST(test_left_out),        TEST(test_nested_roots), TEST(test_root_goes_and_comes),
+        TEST(test_any_inotify),     TEST(test_any_polling),  TEST(test_new_directories_race),
+        TEST(test_overflow),        TEST(test_few_watches),  TEST(test_watches_running_out),
+        TEST(test_version_control), TEST(test_exchange),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
