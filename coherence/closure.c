@@ -538,7 +538,8 @@ bool tier__closure_agrees(tier__view *v, struct tier__path *p)
     return agrees;
 }
 
-/* What the watcher vouches for is of one moment; what a closure had, and still has, was so at that moment too.
+/* What the watcher vouches for is of one moment; what a closure had, and still has, was so at that moment
+ * too.
  */
 static bool of_begin(const struct tier__look *l)
 {
