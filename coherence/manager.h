@@ -404,6 +404,8 @@ tier__node *tier__dep_node(tier_cache *c, struct tier__dep *d); /* NULL: its typ
 void tier__dep_label(tier_cache *c, const struct tier__dep *d,
                      struct tier__buf *out);                       /* "content of a/b.h" */
 void tier__node_label(const tier__node *n, struct tier__buf *out); /* "outline(a/b.h)" */
+/* live.c: whether something keeps c from closing, and what, in words. */
+bool tier__live_text(tier_cache *c, struct tier__buf *out);
 struct tier__variant *tier__variant_ref(struct tier__variant *v);
 void tier__variant_unref(tier_cache *c, struct tier__variant *v);
 void tier__node_add(tier_cache *c, tier__node *n, struct tier__variant *v); /* newest; takes a reference */

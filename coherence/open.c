@@ -294,24 +294,21 @@ int tier_open(const tier_options *o, tier_cache **out)
 
 int tier_close(tier_cache **cp)
 {
-    char text[256];
     if (!cp || !*cp)
         return 0;
     tier_cache *c = *cp;
     if (c->magic != TIER__CACHE_MAGIC)
         return TIER_EINVAL;
-    pthread_mutex_lock(&c->world_lock);
-    uint64_t detached = c->detached, first = c->sessions ? c->sessions->id : 0, live = 0;
-    for (const tier_session *s = c->sessions; s; s = s->next)
-        live++;
-    pthread_mutex_unlock(&c->world_lock);
-    unsigned streams = tier__hub_subscribers(c->hub);
-    if (c->pid == getpid() && (live || detached || streams)) {
-        snprintf(text, sizeof text,
-                 "%llu live sessions (the last begun is %llu), %llu detached values, %u open streams",
-                 (unsigned long long)live, (unsigned long long)first, (unsigned long long)detached, streams);
-        set_detail(c, &c->close_detail, text);
-        return TIER_EBUSY;
+    if (c->pid == getpid()) {
+        struct tier__buf text;
+        tier__buf_init(&text, &c->base);
+        bool busy = tier__live_text(c, &text);
+        if (busy)
+            set_detail(c, &c->close_detail,
+                       text.data && !text.failed ? (char *)text.data : "values are lent");
+        tier__buf_fini(&text);
+        if (busy)
+            return TIER_EBUSY;
     }
     if (c->pid == getpid())
         tier__pending_flush(c, true);
