@@ -1,41 +1,45 @@
 /* ban.c - explicit invalidation: a ban at sequence b makes every matching result that was born before b a
  * miss. Issuing one costs a log row (I11: committed before the call returns); it is tested lazily, when a
- * variant is about to be walked. By path, tag, type, a pattern over one of these, or age. At most 64 live;
- * the next one raises the floor, which bans everything older: that is safe. */
-#include "coherence/record.h"
+ * variant is about to be walked. By path, tag, type, a pattern over one of these, or age. At most 64 live:
+ * then the sweep applies them to what is stored, their rows go, and the tail mark says up to where. Who has
+ * not heard of them by then raises its floor, which bans everything older: that is safe. */
+#include "coherence/sweep.h"
 #include <stdlib.h>
 
 /* TIER_BY_... and these are in log rows, so for ever. Of TIER_BY_AGE the row has the moment, in ms. */
 enum { BAN_EVERYTHING = 0, BAN_PATH_PATTERN = 3, BAN_TYPE_PATTERN = 6, BAN_TAG_PATTERN = 7 };
 
+static bool is_pattern(const struct tier__ban *b)
+{
+    return b->by == BAN_PATH_PATTERN || b->by == BAN_TYPE_PATTERN || b->by == BAN_TAG_PATTERN;
+}
+
 /* What a ban says of one word: equal to it, or matched by the pattern. A pattern that nobody here can read
  * matches: too much is safe. */
 static bool says(const tier_cache *c, const struct tier__ban *b, const char *text)
 {
-    bool pattern = b->by == BAN_PATH_PATTERN || b->by == BAN_TYPE_PATTERN || b->by == BAN_TAG_PATTERN;
-    if (!pattern)
+    if (!is_pattern(b))
         return strcmp(text, b->what) == 0;
     return !b->pattern || c->patterns->match(b->pattern, text, strlen(text));
 }
 
-static bool ban_matches(const tier_cache *c, const struct tier__ban *b, const tier__node *n,
-                        const struct tier__variant *v)
+static bool matches(const tier_cache *c, const struct tier__ban *b, const struct tier__ban_result *r)
 {
     switch (b->by) {
     case TIER_BY_PATH:
     case BAN_PATH_PATTERN:
-        return n->path && says(c, b, n->path->key);
+        return r->path && says(c, b, r->path);
     case TIER_BY_TYPE:
     case BAN_TYPE_PATTERN:
-        return !n->type || says(c, b, n->type->name);
+        return !r->type || says(c, b, r->type);
     case TIER_BY_TAG:
     case BAN_TAG_PATTERN:
-        for (size_t at = 0; at < v->tags_size; at += strlen(v->tags + at) + 1)
-            if (says(c, b, v->tags + at))
+        for (size_t at = 0; at < r->tags_size; at += strlen(r->tags + at) + 1)
+            if (says(c, b, r->tags + at))
                 return true;
         return false;
     case TIER_BY_AGE:
-        return v->created_ms < strtoll(b->what, NULL, 10);
+        return r->created_ms < strtoll(b->what, NULL, 10);
     default:
         return true;
     }
@@ -44,24 +48,37 @@ static bool ban_matches(const tier_cache *c, const struct tier__ban *b, const ti
 /* A row of another process has its pattern as text. World lock held. */
 static void compile(tier_cache *c, struct tier__ban *b)
 {
-    bool pattern = b->by == BAN_PATH_PATTERN || b->by == BAN_TYPE_PATTERN || b->by == BAN_TAG_PATTERN;
-    if (pattern && !b->pattern && !b->compiled && c->patterns) {
+    if (is_pattern(b) && !b->pattern && !b->compiled && c->patterns) {
         b->compiled = true;
         b->pattern = c->patterns->compile(b->what);
     }
 }
 
+bool tier__ban_strikes(tier_cache *c, struct tier__ban *b, const struct tier__ban_result *r)
+{
+    compile(c, b);
+    return matches(c, b, r);
+}
+
+bool tier__ban_blind(tier_cache *c, struct tier__ban *b)
+{
+    compile(c, b);
+    return is_pattern(b) && !b->pattern;
+}
+
 bool tier__banned(tier_cache *c, const tier__node *n, const struct tier__variant *v, uint64_t at)
 {
+    const struct tier__ban_result r = {.path = n->path ? n->path->key : NULL,
+                                       .type = n->type ? n->type->name : NULL,
+                                       .tags = v->tags,
+                                       .tags_size = v->tags_size,
+                                       .created_ms = v->created_ms};
     pthread_mutex_lock(&c->world_lock);
     /* which of the dropped ones a view from before the floor had seen is not known: all of them */
     bool banned = v->born < (c->ban_floor < at ? c->ban_floor : at);
     for (size_t i = 0; i < c->ban_count && !banned; i++) {
         struct tier__ban *b = &c->ban[i];
-        if (b->sequence <= v->born || b->sequence > at)
-            continue;
-        compile(c, b);
-        banned = ban_matches(c, b, n, v);
+        banned = b->sequence > v->born && b->sequence <= at && tier__ban_strikes(c, b, &r);
     }
     pthread_mutex_unlock(&c->world_lock);
     return banned;
@@ -88,7 +105,7 @@ static void ban_add(tier_cache *c, uint64_t sequence, int by, char *what, void *
     }
     if (sequence > c->ban_sequence)
         c->ban_sequence = sequence;
-    if (c->ban_count < TIER__BAN_MAX) {
+    if (c->ban_count < TIER__BAN_KNOWN) {
         c->ban[c->ban_count++] = b;
         return;
     }
@@ -108,7 +125,7 @@ void tier__bans_free(tier_cache *c)
         ban_fini(c, &c->ban[--c->ban_count]);
 }
 
-static void sequence_key(uint64_t sequence, unsigned char key[8])
+void tier__log_key(uint64_t sequence, unsigned char key[8])
 {
     for (int i = 0; i < 8; i++)
         key[i] = (unsigned char)(sequence >> (56 - 8 * i));
@@ -161,15 +178,18 @@ static bool sequence_read(tier_cache *c, bool *known, uint64_t *counter)
  * banned, so it bans everything (I11: it never assumes). */
 static bool bans_load(tier_cache *c)
 {
-    struct loading l = {.c = c};
     uint64_t counter = 0;
     bool known;
     if (!c->store)
         return true;
+    uint64_t tail = tier__log_tail(c->store, &c->base); /* rows up to it did their work and are gone */
+    struct loading l = {.c = c, .last = tail};
     if (!sequence_read(c, &known, &counter))
         return false;
     pthread_mutex_lock(&c->world_lock);
     bool news = !known || counter > c->log_read;
+    if (tail > c->ban_sequence)
+        c->ban_sequence = tail;
     pthread_mutex_unlock(&c->world_lock);
     if (!news)
         return true;
@@ -180,6 +200,8 @@ static bool bans_load(tier_cache *c)
     if (counter > l.last)
         l.missing = counter;
     pthread_mutex_lock(&c->world_lock);
+    if (c->log_known && tail > c->log_read)
+        l.missing = l.missing > tail ? l.missing : tail; /* what they banned in memory is not known (I11) */
     c->log_read = counter > c->log_read ? counter : c->log_read;
     if (l.missing > c->ban_floor)
         c->ban_floor = l.missing;
@@ -245,13 +267,15 @@ static int log_row(tier_cache *c, int by, const char *what, const unsigned char 
         uint64_t last = tier__read_u64(&r);
         *sequence = last >= *sequence ? last + 1 : *sequence;
     }
+    rc = tier__sweep(c, w, tier__now_ms()); /* a long log is cut before it grows */
     tier__buf_clear(&b);
     tier__buf_u64(&b, *sequence);
-    rc = tier__write_put(w, TIER__META, "sequence", 8, b.data, b.size, 0);
+    if (!rc)
+        rc = tier__write_put(w, TIER__META, "sequence", 8, b.data, b.size, 0);
     tier__buf_clear(&b);
     tier__buf_u8(&b, (uint8_t)by);
     tier__buf_str(&b, what);
-    sequence_key(*sequence, key);
+    tier__log_key(*sequence, key);
     if (!rc)
         rc = b.failed ? TIER_ENOMEM : tier__write_put(w, TIER__LOG, key, sizeof key, b.data, b.size, 0);
     if (!rc && stat_key)
@@ -261,6 +285,25 @@ static int log_row(tier_cache *c, int by, const char *what, const unsigned char 
         return tier__write_commit(&w);
     tier__write_abort(&w);
     return rc;
+}
+
+/* A ban whose row could not be written counts here: results born after it must not look younger than the next
+ * ban of another process. The row that is missing then bans everything, for everybody. */
+int tier__ban_sequence(tier_cache *c, tier__write *w, struct tier__buf *b)
+{
+    uint64_t last = 0;
+    pthread_mutex_lock(&c->world_lock);
+    uint64_t ours = c->ban_sequence;
+    pthread_mutex_unlock(&c->world_lock);
+    if (tier__write_get(w, TIER__META, "sequence", 8, b) == 0 && b->size == 8) {
+        struct tier__reader r = tier__reader_of(b->data, b->size);
+        last = tier__read_u64(&r);
+    }
+    if (last >= ours)
+        return 0;
+    tier__buf_clear(b);
+    tier__buf_u64(b, ours);
+    return b->failed ? TIER_ENOMEM : tier__write_put(w, TIER__META, "sequence", 8, b->data, b->size, 0);
 }
 
 int tier__ban(tier_cache *c, int by, const char *what, void *pattern)

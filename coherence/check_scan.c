@@ -1,6 +1,7 @@
 /* check_scan.c - one pass over every record: suspects are gathered while others may be writing; see admin.h.
  */
 #include "coherence/admin.h"
+#include "coherence/sweep.h"
 
 static int tick(struct tier__check *k)
 {
@@ -162,6 +163,7 @@ int tier__check_scan(struct tier__check *k)
     if (!rc)
         rc = scan_table(k, TIER__STAT, "reading stat identities", scan_record);
     uint64_t sequence = tier__check_counter(k, "sequence", 8, &there);
+    k->log_last = tier__log_tail(k->a->store, k->a->base);
     if (!rc)
         rc = scan_table(k, TIER__LOG, "reading invalidations", scan_log);
     for (uint64_t at = k->log_last + 1; !rc && at <= sequence && at - k->log_last <= TIER__GAPS_MAX; at++)

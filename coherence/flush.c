@@ -1,7 +1,7 @@
 /* flush.c - results on their way to disk: they wait (visible in this process), then a group of them is
  * committed at once: blob, names, variant of each in one transaction (I10). They are recorded under the
  * digests of the bytes that they were made from, so they are true whenever they arrive (I8). */
-#include "coherence/record.h"
+#include "coherence/sweep.h"
 #include "tiers/checksum.h"
 
 enum {
@@ -14,6 +14,7 @@ struct tier__group { /* one write transaction */
     tier_cache *c;
     tier__write *w;
     uint32_t next_id;
+    uint64_t swept; /* tier__sweep_mark */
     struct tier__dep **touched;
     size_t touched_count, touched_capacity;
 };
@@ -353,7 +354,7 @@ static int put_result(struct tier__group *g, const struct tier__pending *p)
         struct tier__reader r = tier__reader_of(old.data, old.size);
         if (tier__get_node(&r, &q))
             for (uint8_t left = tier__read_u8(&r); left && tier__get_variant(&r, &d); left--)
-                if (count < TIER__VARIANT_MAX - 1 && !tier__digest_equal(&d.key, &v->key) &&
+                if (count + 1u < c->keep_variants && !tier__digest_equal(&d.key, &v->key) &&
                     !tier__digest_equal(&d.key, &p->drop))
                     kept[count++] = d;
     }
@@ -426,26 +427,6 @@ static bool memos_worth(tier_cache *c)
 }
 
 /* ---- the commit */
-/* A ban whose row could not be written counts here: results born after it must not look younger than the next
- * ban of another process. The row that is missing then bans everything, for everybody. */
-static int sequence_write(struct tier__group *g, struct tier__buf *b)
-{
-    tier_cache *c = g->c;
-    uint64_t last = 0;
-    pthread_mutex_lock(&c->world_lock);
-    uint64_t ours = c->ban_sequence;
-    pthread_mutex_unlock(&c->world_lock);
-    if (tier__write_get(g->w, TIER__META, "sequence", 8, b) == 0 && b->size == 8) {
-        struct tier__reader r = tier__reader_of(b->data, b->size);
-        last = tier__read_u64(&r);
-    }
-    if (last >= ours)
-        return 0;
-    tier__buf_clear(b);
-    tier__buf_u64(b, ours);
-    return b->failed ? TIER_ENOMEM : tier__write_put(g->w, TIER__META, "sequence", 8, b->data, b->size, 0);
-}
-
 static int group_begin(struct tier__group *g)
 {
     struct tier__buf b;
@@ -465,7 +446,8 @@ static int group_begin(struct tier__group *g)
         rc = tier__write_put(g->w, TIER__META, "names", 5, "1", 1, 0);
     }
     if (!rc)
-        rc = sequence_write(g, &b);
+        rc = tier__ban_sequence(g->c, g->w, &b);
+    g->swept = tier__sweep_mark(g->c, g->w);
     tier__buf_fini(&b);
     if (!rc && g->c->root_count)
         rc = tier__write_put(g->w, TIER__WORKSPACE, g->c->workspace.byte, sizeof g->c->workspace.byte,
@@ -481,12 +463,14 @@ static int group_write(tier_cache *c, struct tier__pending *list, size_t count)
         rc = memos_write(&g);
     for (struct tier__pending *p = list; count && !rc;
          p = --count ? p->next : NULL) /* more may follow by now */
-        if (p->node->type)
+        if (p->node->type && p->variant->born >= g.swept)
             rc = put_result(&g, p);
     if (!rc)
         rc = tier__closures_write(c, g.w);
     if (!rc)
         rc = names_write(&g);
+    if (!rc)
+        rc = tier__sweep(c, g.w, tier__now_ms());
     if (rc)
         tier__write_abort(&g.w);
     else

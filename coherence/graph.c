@@ -425,7 +425,7 @@ void tier__node_add(tier_cache *c, tier__node *n, struct tier__variant *v)
         at++;
     if (at < n->variant_count)
         gone = n->variant[at];
-    else if (n->variant_count == TIER__VARIANT_MAX)
+    else if (n->variant_count == c->keep_variants)
         gone = n->variant[--at];
     else
         n->variant_count++;

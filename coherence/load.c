@@ -203,7 +203,7 @@ static void variant_merge(tier_cache *c, tier__node *n, const struct tier__varia
     for (uint32_t i = 0; i < n->variant_count; i++)
         known |= tier__digest_equal(&n->variant[i]->key, &d->key);
     bool newest = n->variant_count && d->created_ms > n->variant[0]->created_ms;
-    bool room = n->variant_count < TIER__VARIANT_MAX;
+    bool room = n->variant_count < c->keep_variants;
     pthread_mutex_unlock(&c->graph);
     if (known || (!newest && !room))
         return;
@@ -214,7 +214,7 @@ static void variant_merge(tier_cache *c, tier__node *n, const struct tier__varia
         tier__node_add(c, n, v);
     } else {
         pthread_mutex_lock(&c->graph);
-        if (n->variant_count < TIER__VARIANT_MAX)
+        if (n->variant_count < c->keep_variants)
             n->variant[n->variant_count++] = tier__variant_ref(v);
         if (n->variant_count == 1)
             tier__reverse_note(c, n);

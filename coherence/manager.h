@@ -25,10 +25,11 @@
 
 enum {
     TIER__SCHEMA = 1,       /* of identities, content keys and records; raise it and nothing old matches */
-    TIER__VARIANT_MAX = 8,  /* kept per identity (DESIGN 1) */
+    TIER__VARIANT_MAX = 8,  /* kept per identity, where keep.variants says no less */
     TIER__NEST_MAX = 1000,  /* builds within builds: about 1 KiB of stack each besides the host's */
     TIER__BAN_BY_MAX = 7,   /* of the ways in which a log row names results: ban.c */
-    TIER__BAN_MAX = 64,     /* live bans; the next one bans everything older */
+    TIER__BAN_MAX = 64,     /* live bans on disk; the next one makes a sweep due */
+    TIER__BAN_KNOWN = 256,  /* in memory, those done with on disk too; the next one bans everything older */
     TIER__TEXT_MAX = 4096,  /* of a remembered failure's text */
     TIER__SMALL_BLOB = 512, /* lives in the variant: half of a real analyzer's results, one put less each */
     TIER__PENDING_BUCKETS = 4096,
@@ -77,7 +78,9 @@ struct tier__variant { /* one remembered (dependencies -> content key); immutabl
     uint64_t edge_sum;  /* on disk: over the names and values that its edges stand for */
     char *tags;         /* each with a 0 behind it */
     size_t tags_size;
-    uint8_t form; /* of the blob: TIER__FORM_... bits; 0: none, a husk from the start */
+    uint8_t form;        /* of the blob: TIER__FORM_... bits; 0: none, a husk from the start */
+    atomic_bool touched; /* used since that was last noted on disk */
+    int64_t noted_ms;    /* when that was; guarded by graph */
     bool blob_stored;
     void *small; /* the blob itself, where it is small; NULL: in the store, on its way there, or nowhere */
     uint32_t small_size;
@@ -315,7 +318,7 @@ struct tier_cache {
     uint32_t magic;
     struct tier__base base;
     char *app, *app_version, *detail, *close_detail;
-    uint32_t flags;
+    uint32_t flags, keep_variants;
     struct tier__profile *profile;
     struct tier__root *root;
     size_t root_count;
@@ -348,12 +351,15 @@ struct tier_cache {
     struct tier__reverse *reverse; /* NULL: nobody asked yet */
 
     struct tier__world *world;
-    struct tier__ban ban[TIER__BAN_MAX];
+    struct tier__ban ban[TIER__BAN_KNOWN];
     size_t ban_count;
-    uint64_t ban_sequence; /* of the newest ban */
-    uint64_t log_read;     /* the log has been read up to here */
-    uint64_t ban_floor;    /* everything born before it is banned; older rows of the log say no more */
-    uint64_t event;        /* sequence of the newest event in this process */
+    uint64_t ban_sequence;     /* of the newest ban */
+    uint64_t log_read;         /* the log has been read up to here */
+    bool log_known;            /* it was read when the store was opened */
+    bool run_counted, closing; /* sweep.h */
+    int64_t opened_ms;
+    uint64_t ban_floor; /* everything born before it is banned; older rows of the log say no more */
+    uint64_t event;     /* sequence of the newest event in this process */
     const struct tier__patterns *patterns; /* static; NULL: this program has no use for them */
     tier_session *sessions;
     uint64_t next_session;
@@ -536,6 +542,17 @@ void tier__superseded_variant(tier_cache *c, const tier__node *n, const struct t
 void tier__superseded_leave(tier_cache *c); /* when a session has ended */
 
 /* ---- ban.c, mark.c */
+struct tier__ban_result { /* what a ban looks at; path, type NULL: none, not known */
+    const char *path, *type, *tags;
+    size_t tags_size;
+    int64_t created_ms;
+};
+/* World lock held: both may compile b's pattern. */
+bool tier__ban_strikes(tier_cache *c, struct tier__ban *b, const struct tier__ban_result *r);
+bool tier__ban_blind(tier_cache *c, struct tier__ban *b); /* a pattern that cannot be read here */
+/* The counter of the store is at least ours; b is scratch. */
+int tier__ban_sequence(tier_cache *c, tier__write *w, struct tier__buf *b);
+void tier__log_key(uint64_t sequence, unsigned char key[8]);
 bool tier__banned(tier_cache *c, const tier__node *n, const struct tier__variant *v, uint64_t at);
 int tier__ban(tier_cache *c, int by, const char *what, void *pattern);
 void tier__bans_free(tier_cache *c);

@@ -1,5 +1,6 @@
 /* open.c - a cache from its options: profile, roots, memory, store; and back. */
 #include "coherence/reverse.h"
+#include "coherence/sweep.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -106,6 +107,8 @@ static int profile_open(tier_cache *c, const tier_options *o)
                                       .setting_count = o->setting_count,
                                       .root = c->root[0].path};
     int rc = tier__profile_resolve(&c->base, &r, &c->profile, error, sizeof error);
+    if (!rc)
+        c->keep_variants = (uint32_t)tier__profile_int(c->profile, TIER__KEY_KEEP_VARIANTS);
     return rc == TIER_EINVAL ? refuse(o, "tier_open: %s", error) : rc;
 }
 
@@ -155,6 +158,7 @@ static void store_open(tier_cache *c)
     c->last_news = 0;
     c->epoch = 1;
     tier__news(c);
+    c->log_known = true; /* nothing was in memory: what is cut off by now concerns us not */
 }
 
 /* An aid for a person at work, so trouble with it is told and nothing more. */
@@ -264,6 +268,7 @@ int tier_open(const tier_options *o, tier_cache **out)
     c->magic = TIER__CACHE_MAGIC;
     c->flags = o->flags;
     c->pid = getpid();
+    c->opened_ms = tier__now_ms();
     c->audit_run = (uint64_t)tier__now_ns();
     atomic_init(&c->commit_us, COMMIT_US);
     atomic_init(&c->unpublished_us, 0);
@@ -310,8 +315,10 @@ int tier_close(tier_cache **cp)
         if (busy)
             return TIER_EBUSY;
     }
-    if (c->pid == getpid())
+    if (c->pid == getpid()) {
         tier__pending_flush(c, true);
+        tier__sweep_close(c, tier__now_ms());
+    }
     cache_free(c);
     *cp = NULL;
     return 0;
@@ -349,6 +356,7 @@ void tier__cache_after_fork(tier_cache *c)
     c->superseded = (struct tier__superseded){0};
     c->ban_count = 0; /* the store's log has them */
     c->ban_sequence = c->ban_floor = c->log_read = 0;
+    c->log_known = c->run_counted = false;
     c->detached = 0;
     c->detached_scope.loans = NULL;
     c->watch = NULL;

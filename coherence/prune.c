@@ -1,16 +1,18 @@
-/* prune.c - tier_prune: old results go, variants before whole requests; then what nothing refers to.
+/* prune.c - tier_prune: what was not used for long goes, variants before whole requests; then what nothing
+ * refers to.
  *
  * Values are listed before variants: a value that is listed and that no variant names afterwards is an
  * orphan, and one that comes meanwhile is not listed. Should another process store the same value again just
  * then, it loses it, which is a miss. Names and ids stay: a running program may be about to refer to them. */
 #include "coherence/admin.h"
+#include "coherence/sweep.h"
 #include <stdlib.h>
 
 enum { BATCH = 64 };
 
 struct candidate { /* a variant on disk */
     tier_digest identity, key;
-    int64_t created_ms;
+    int64_t used_ms;
     uint64_t size;
     bool newest, drop;
 };
@@ -21,6 +23,7 @@ struct prune {
     struct candidate *at;
     size_t count, capacity;
     struct tier__buf blobs; /* key, u64 size, in turn */
+    struct tier__uses uses;
     uint64_t done;
 };
 
@@ -60,7 +63,9 @@ static int list_variants(void *user, const void *key, size_t key_size, const voi
         }
         struct candidate *c = &p->at[p->count++];
         *c = (struct candidate){
-            .key = d.key, .created_ms = d.created_ms, .size = d.small_size, .newest = first};
+            .key = d.key, .used_ms = tier__uses_of(&p->uses, &d.key), .size = d.small_size, .newest = first};
+        if (c->used_ms < d.created_ms)
+            c->used_ms = d.created_ms;
         memcpy(c->identity.byte, key, sizeof c->identity.byte);
         first = false;
     }
@@ -77,7 +82,7 @@ static int by_worth(const void *x, const void *y)
     const struct candidate *a = x, *b = y;
     if (a->newest != b->newest)
         return a->newest ? 1 : -1;
-    return a->created_ms < b->created_ms ? -1 : a->created_ms > b->created_ms;
+    return a->used_ms < b->used_ms ? -1 : a->used_ms > b->used_ms;
 }
 static int by_identity(const void *x, const void *y)
 {
@@ -139,7 +144,7 @@ static void choose(struct prune *p)
     int64_t before = tier__now_ms() - p->o->older_than_ms;
     weigh(p, &total);
     for (size_t i = 0; i < p->count; i++)
-        if (p->o->has_age && p->at[i].created_ms < before) {
+        if (p->o->has_age && p->at[i].used_ms < before) {
             p->at[i].drop = true;
             total -= p->at[i].size;
         }
@@ -193,8 +198,10 @@ static int drop_variants(struct prune *p, tier__write *w, const struct candidate
         size_t count_at = b.size;
         tier__buf_u8(&b, 0);
         for (uint8_t i = tier__read_u8(&r); i && !rc && tier__get_variant(&r, &d); i--) {
-            if (dropped(c, n, &d.key))
+            if (dropped(c, n, &d.key)) {
+                rc = tier__write_del(w, TIER__ACCESS, d.key.byte, sizeof d.key.byte);
                 continue;
+            }
             tier__buf_put(&b, d.begin, d.size_on_disk);
             left++;
         }
@@ -325,7 +332,9 @@ static int drop_leaves(struct prune *p)
 
 static int run(struct prune *p)
 {
-    int rc = tier__store_each(p->a->store, TIER__BLOB, list_blob, p);
+    int rc = tier__uses_load(&p->uses, p->a->base, p->a->store, NULL);
+    if (!rc)
+        rc = tier__store_each(p->a->store, TIER__BLOB, list_blob, p);
     if (!rc)
         rc = tier__store_each(p->a->store, TIER__VARIANT, list_variants, p);
     if (!rc) {
@@ -369,6 +378,8 @@ int tier_prune(tier_admin *a, const tier_prune_options *o, tier_prune_report *re
         rc = tier__aside_each(a, !o->dry_run, count_aside, report);
     report->file_bytes = a->store ? tier__store_bytes(a->store) : 0;
     tier__buf_fini(&p.blobs);
+    if (p.uses.base)
+        tier__uses_fini(&p.uses);
     tier__free(a->base, p.at);
     tier__admin_done(a);
     if (rc && !*a->detail)

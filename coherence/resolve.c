@@ -47,6 +47,8 @@ int tier__bind(tier_session *s, tier__node *n, struct tier__variant *v, tier__en
     uint32_t version = tier__dep_version(c, d, &v->hash);
     if (version == UINT32_MAX)
         return tier__fail(s, TIER_ENOMEM, "no memory to bind a result");
+    if (from != TIER_BUILT)
+        atomic_store_explicit(&v->touched, true, memory_order_relaxed);
     pthread_mutex_lock(&s->view->lock);
     struct tier__slot *slot = tier__view_slot(s->view, n->dep);
     if (slot && !slot->variant) {

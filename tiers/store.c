@@ -230,6 +230,16 @@ int tier__store_each(tier__store *st, enum tier__table t,
                      int (*each)(void *user, const void *key, size_t key_size, const void *data, size_t size),
                      void *user)
 {
+    return tier__store_each_from(st, t, NULL, 0, each, user);
+}
+
+int tier__store_each_from(tier__store *st, enum tier__table t, const void *after, size_t after_size,
+                          int (*each)(void *user, const void *key, size_t key_size, const void *data,
+                                      size_t size),
+                          void *user)
+{
+    if (after_size > TIER__KEY_MAX)
+        return TIER_EINVAL;
     struct each *e = tier__zalloc(st->base, 1, sizeof *e);
     if (!e)
         return TIER_ENOMEM;
@@ -237,6 +247,11 @@ int tier__store_each(tier__store *st, enum tier__table t,
     e->t = t;
     e->last[0] = (unsigned char)(t + 1);
     e->last_size = 1;
+    if (after) { /* the key and a 0 behind it: the first one that is greater */
+        memcpy(e->last + 1, after, after_size);
+        e->last[1 + after_size] = 0;
+        e->last_size = after_size + 2;
+    }
     tier__buf_init(&e->batch, st->base);
     tier__buf_init(&e->value, st->base);
     int rc;

@@ -27,7 +27,7 @@
     X(BLOB, "blobs", "content key", "value")                                                          \
     X(CLOSURE, "closures", "workspace id, identity", "leaves with stat identities, as last verified") \
     X(LOG, "log", "sequence", "invalidation: kind, what")                                             \
-    X(ACCESS, "access", "content key", "day last used")                                               \
+    X(ACCESS, "access", "content key", "when it was last used")                                       \
     X(HISTORY, "history", "run", "figures of a run")
 enum tier__table {
 #define TIER__TABLE_ENUM(name, text, key, value) TIER__##name,
@@ -98,6 +98,12 @@ int tier__store_get_into(tier__store *st, tier__read *r, enum tier__table t, con
 int tier__store_each(tier__store *st, enum tier__table t,
                      int (*each)(void *user, const void *key, size_t key_size, const void *data, size_t size),
                      void *user);
+
+/* The same, of those behind a key; after NULL: of all. */
+int tier__store_each_from(tier__store *st, enum tier__table t, const void *after, size_t after_size,
+                          int (*each)(void *user, const void *key, size_t key_size, const void *data,
+                                      size_t size),
+                          void *user);
 
 /* Writing. TIER_EBUSY: the deadline passed, or a forked child; TIER_EIO: the store is in trouble and will not
  * be written again by this handle (logged once). MAP_FULL grows the map and retries inside; a full disk or

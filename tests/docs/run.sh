@@ -66,7 +66,7 @@ section 14 | grep -oE '`[a-z_.]+`' | tr -d '`' | sed 's/^\././' >"$work/listed"
 done >"$work/gone"
 none 'DESIGN 14: counters that are not listed' "$work/gone"
 
-section 18 | awk '/^\*\*Settings/ { on = 1 } on && /^$/ { exit } on' | tr '\n' ' ' | sed 's/([^)]*)//g; s/`watch = on`.*//' >"$work/thin"
+section 18 | awk '/^\*\*Settings/ { on = 1 } on && /^$/ { exit } on' | tr '\n' ' ' | sed 's/([^)]*)//g; s/`warm.depth` and.*//' >"$work/thin"
 while read -r name; do
     case $name in
     monitor*) grep -q '`monitor\.\*`' "$work/thin" || echo "$name" ;;

@@ -49,6 +49,7 @@
     X(STORE_PUT, "store.put", "records written to disk")                                      \
     X(STORE_COMMIT, "store.commit", "write transactions")                                     \
     X(STORE_DAMAGED, "store.damaged", "records that failed their check: misses, dropped")     \
+    X(STORE_SWEPT, "store.swept", "variants dropped: banned, or unused past their time")      \
     X(STORE_SKIPPED, "store.skipped", "commits skipped: lock, space or trouble")
 enum tier__metric {
 #define TIER__METRIC_ENUM(name, text, help) TIER__##name,

@@ -34,7 +34,7 @@
       "delta results kept on disk; 0: bytes and runs decide")                                              \
     X(KEEP_RUNS, "keep.runs", COUNT, "runs", 1, 1000, 2, 2, 2,                                             \
       "results of this many last runs are kept in any case")                                               \
-    X(KEEP_VARIANTS, "keep.variants", COUNT, "variants", 1, 64, 8, 8, 8,                                   \
+    X(KEEP_VARIANTS, "keep.variants", COUNT, "variants", 1, 8, 8, 8, 8,                                    \
       "variants remembered of each request")                                                               \
     X(RETENTION_HOURS, "retention.hours", HOURS, "h", 0, 87600, 12, 0, 48,                                 \
       "what was not used for so long may go; 0: runs decide")                                              \
