@@ -201,7 +201,9 @@ int tier_fail(tier_session *s, int rc, const char *text);          /* returns rc
 /* About the result being built; outside a build TIER_EINVAL. */
 int tier_once(tier_session *s, const char *why); /* it read something unnameable: not kept past the session */
 int tier_tag(tier_session *s, const char *tag);  /* for tier_invalidate */
-int tier_expires(tier_session *s, int64_t ms);   /* it is a miss after that, and so is what read it */
+/* After that it is a miss, in sessions that begin then; what read it is asked again with it, and computed
+ * again where it came out different. The earliest time counts. */
+int tier_expires(tier_session *s, int64_t ms);
 
 /* ---- sessions: one view; each input is looked at once, later reads see the same bytes */
 enum {

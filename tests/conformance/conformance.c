@@ -8,6 +8,7 @@
 #include "tests/conformance/reading.h"
 #include "tests/conformance/building.h"
 #include "tests/conformance/objects.h"
+#include "tests/conformance/keeping.h"
 #include "tests/conformance/outside.h"
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -80,6 +81,8 @@ static const struct CMUnitTest tests[] = {
     TEST(sayings_need_a_build),
     TEST(once_is_not_kept),
     TEST(expired_results_are_misses),
+    TEST(no_answer_outlives_what_it_read),
+    TEST(functions_are_memoised_until_they_expire),
     TEST(invalidated_results_are_misses),
 #ifndef TEST_ORACLE
     TEST(results_outlive_their_session),
