@@ -8,4 +8,5 @@
     X(path) \
     X(store) \
     X(codecs) \
-    X(cascade)
+    X(cascade) \
+    X(session)
