@@ -517,25 +517,17 @@ bool tier__closure_agrees(tier__view *v, struct tier__path *p)
     struct tier__closure *k = v->closure ? v->closure : v->snapshot ? v->snapshot->closure : NULL;
     struct tier__look was;
     struct tier__statid is;
-    struct tier__buf dir;
-    bool agrees = true;
     char kind;
-    int rc;
-    if (!k)
-        return true;
-    tier__buf_init(&dir, &c->base);
-    while (p && *p->rel && strcmp(p->rel, "/") != 0) {
-        tier__closure_split(p, &dir);
-        p = dir.failed ? NULL : tier__path_of(c, (char *)dir.data, &rc);
-        uint32_t ordinal = p ? tier__closure_find(c, k, p->key, "", &was) : UINT32_MAX;
+    while (k && *p->rel && strcmp(p->rel, "/") != 0) {
+        p = p->parent;
+        uint32_t ordinal = tier__closure_find(c, k, p->key, "", &was);
         if (ordinal == UINT32_MAX)
             continue;
-        if (v->closure || !tier__bit(v->snapshot->failed, ordinal))
-            agrees = tier__path_stat(c, p, false, &is, &kind) == 0 && tier__statid_equal(&was.id, &is);
-        break;
+        if (v->snapshot && tier__bit(v->snapshot->failed, ordinal))
+            return true;
+        return tier__path_stat(c, p, false, &is, &kind) == 0 && tier__statid_equal(&was.id, &is);
     }
-    tier__buf_fini(&dir);
-    return agrees;
+    return true;
 }
 
 /* What the watcher vouches for is of one moment; what a closure had, and still has, was so at that moment
@@ -551,17 +543,13 @@ static bool of_begin(const struct tier__look *l)
 void tier__closure_anchor(tier_session *s, struct tier__path *p, struct tier__look *absent)
 {
     tier_cache *c = s->cache;
-    struct tier__buf dir;
     struct tier__path *chain[ANCHOR_DEPTH];
-    int depth = 0, rc;
+    int depth = 0;
     if (c->flags & TIER_NO_MEMORY)
         return;
-    tier__buf_init(&dir, &c->base);
     bool fresh = false;
     for (struct tier__path *at = p; *at->rel && strcmp(at->rel, "/") != 0 && depth < ANCHOR_DEPTH;) {
-        tier__closure_split(at, &dir);
-        if (dir.failed || !(at = tier__path_of(c, (char *)dir.data, &rc)))
-            break;
+        at = at->parent;
         pthread_mutex_lock(&s->view->lock);
         struct tier__look *l = tier__chunks_at(&s->view->looks, at->id);
         bool looked = l && l->looked;
@@ -578,7 +566,6 @@ void tier__closure_anchor(tier_session *s, struct tier__path *p, struct tier__lo
         if (failed)
             break;
     }
-    tier__buf_fini(&dir);
     if (fresh) {
         absent->vouched = false;
         absent->observed_at = tier__now_ns();

@@ -76,8 +76,7 @@ static void dep_now(struct telling *t, struct tier__edge e, struct one_dep *o)
     tier__dep_value(c, d, e.version, &was);
     value_text(&was, &o->was);
     pthread_mutex_lock(&s->view->lock);
-    struct tier__slot *slot = tier__chunks_at(&s->view->slots, e.dep);
-    uint32_t version = slot ? slot->version : 0;
+    uint32_t version = tier__view_version(s->view, e.dep);
     pthread_mutex_unlock(&s->view->lock);
     uint32_t now = version ? version - 1 : 0;
     int seen;

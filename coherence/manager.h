@@ -170,7 +170,6 @@ struct tier__look { /* the first look at a path, frozen (I9) */
     tier__entry *overlay; /* referenced by the view's snapshot */
 };
 struct tier__slot {                /* by dependency id */
-    uint32_t version;              /* observed version + 1; 0: not looked at */
     uint32_t depth;                /* of the activation */
     tier_session *active;          /* RESULT: who resolves it in this view; guarded by flight */
     struct tier__variant *variant; /* RESULT: bound to this; referenced, and for the life of the view */
@@ -191,6 +190,8 @@ typedef struct tier__view {
     uint64_t bans, event;             /* sequences at begin */
     struct tier__world *world;        /* overlays and inputs as they were; referenced */
     struct tier__chunks looks, slots; /* struct tier__look by path id, struct tier__slot by dependency id */
+    struct tier__chunks versions;     /* uint32_t by dependency id: observed version + 1; 0: not looked at. By
+                                         themselves, as verifying reads nothing else of what is known */
     atomic_bool asked;                /* a result was asked for: closures are for the first one alone */
     struct tier__chunks stale;        /* struct tier__stale by dependency id */
     bool looked;                      /* a path was looked at one by one */
@@ -430,6 +431,12 @@ void tier__look_ticket(tier__view *v, const struct tier__path *p, struct tier__w
 void tier__look_remember(tier__view *v, const struct tier__path *p, const struct tier__watch_ticket *t,
                          const struct tier__look *look);
 void tier__look_outdated(tier__view *v); /* something was seen to be newer than the view's begin */
+/* The observed version of dep + 1, 0: not looked at; lock held. */
+uint32_t tier__view_version(const tier__view *v, uint32_t dep);
+/* Sets it, and gives the slot; lock held; NULL: no memory, nothing is set. */
+struct tier__slot *tier__view_see(tier__view *v, uint32_t dep, uint32_t version);
+/* How many of count edges, from the first on, are what the view has seen already. */
+uint32_t tier__view_known(tier__view *v, const struct tier__edge *edges, uint32_t count);
 /* The frozen look at a path; the first one stats it. */
 int tier__view_look(tier_session *s, struct tier__path *p, struct tier__look *out);
 /* Digest of the content as this view sees it; entry (may be NULL): also its bytes, pinned. Result: 0 or the

@@ -466,14 +466,14 @@ bool tier__view_freeze(tier__view *v, struct tier__dep *d, uint32_t *version, ti
 {
     tier__entry *loser = NULL;
     pthread_mutex_lock(&v->lock);
-    struct tier__slot *slot = tier__view_slot(v, d->id);
-    if (slot && slot->version) {
+    uint32_t known = tier__view_version(v, d->id);
+    struct tier__slot *slot = known ? tier__view_slot(v, d->id) : tier__view_see(v, d->id, *version);
+    if (known) {
         loser = *bytes;
-        *version = slot->version - 1;
+        *version = known - 1;
         *seen = slot->seen;
         *bytes = slot->entry ? tier__entry_ref(slot->entry) : NULL;
     } else if (slot) {
-        slot->version = *version + 1;
         slot->seen = *seen;
         slot->entry = *bytes ? tier__entry_ref(*bytes) : NULL;
     }
@@ -489,17 +489,15 @@ int tier__view_observe(tier_session *s, struct tier__dep *d, uint32_t *version, 
     tier__entry *e = NULL;
     int was = 0;
     pthread_mutex_lock(&v->lock);
-    struct tier__slot *slot = tier__view_slot(v, d->id);
-    if (slot && slot->version) {
-        *version = slot->version - 1;
+    uint32_t known = tier__view_version(v, d->id);
+    if (known) {
+        const struct tier__slot *slot = tier__chunks_at(&v->slots, d->id);
+        *version = known - 1;
         was = slot->seen;
         if (bytes && slot->entry)
             e = tier__entry_ref(slot->entry);
     }
-    bool known = slot && slot->version;
     pthread_mutex_unlock(&v->lock);
-    if (!slot)
-        return tier__fail(s, TIER_ENOMEM, "no memory for an observation");
     if (!known) {
         tier_digest value;
         was = observe_first(s, d, &value, &e);

@@ -97,7 +97,7 @@ void tier__recall_add(tier_session *s, const tier_query *q, tier__node *n, const
     const struct tier__slot *slot = tier__chunks_at(&s->view->slots, n->dep);
     bool plain = slot && slot->variant && !slot->entry && slot->from != TIER_STALE &&
                  tier__digest_equal(&slot->variant->key, &e->key);
-    l.version = plain ? slot->version - 1 : 0;
+    l.version = plain ? tier__view_version(s->view, n->dep) - 1 : 0;
     pthread_mutex_unlock(&s->view->lock);
     if (!plain)
         return;

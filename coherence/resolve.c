@@ -51,9 +51,8 @@ int tier__bind(tier_session *s, tier__node *n, struct tier__variant *v, tier__en
         atomic_store_explicit(&v->touched, true, memory_order_relaxed);
     pthread_mutex_lock(&s->view->lock);
     struct tier__slot *slot = tier__view_slot(s->view, n->dep);
-    if (slot && !slot->variant) {
+    if (slot && !slot->variant && (slot = tier__view_see(s->view, n->dep, version))) {
         slot->variant = tier__variant_ref(v);
-        slot->version = version + 1;
         slot->from = from;
         slot->entry = keep ? tier__entry_ref(keep) : NULL;
     }
@@ -168,8 +167,7 @@ static int compare(struct walk *w, struct step *t, struct tier__edge e, uint32_t
     *rc = 0;
     *is = UINT32_MAX;
     pthread_mutex_lock(&s->view->lock);
-    struct tier__slot *slot = tier__chunks_at(&s->view->slots, e.dep);
-    uint32_t known = slot ? slot->version : 0;
+    uint32_t known = tier__view_version(s->view, e.dep);
     pthread_mutex_unlock(&s->view->lock);
     if (known) {
         *is = known - 1;
@@ -239,8 +237,13 @@ static int walk_variant(struct walk *w, struct step *t, int *rc)
             return DIFFERENT;
         }
     }
-    while (t->edge < v->edge_count) {
-        uint32_t is;
+    for (;;) {
+        uint32_t is, run = tier__view_known(s->view, v->edges + t->edge, v->edge_count - t->edge);
+        tier__count(&c->base, TIER__VERIFY_EDGES, run);
+        if (run)
+            t->child_failed = false;
+        if ((t->edge += run) == v->edge_count)
+            return SAME;
         tier__count(&c->base, TIER__VERIFY_EDGES, 1);
         int same = compare(w, t, v->edges[t->edge], &is, rc);
         if (same == DIFFERENT)
@@ -250,7 +253,6 @@ static int walk_variant(struct walk *w, struct step *t, int *rc)
         t->edge++;
         t->child_failed = false;
     }
-    return SAME;
 }
 
 /* ---- build, when nothing holds */

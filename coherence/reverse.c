@@ -158,24 +158,34 @@ static bool opaque(tier_cache *c, struct tier__reverse *r, uint32_t id)
     return ok;
 }
 
-/* What a settled request read is to be settled, too: loaded, if need be. */
-static bool want(tier_cache *c, struct tier__reverse *r, uint32_t id)
+/* What a settled request read is to be settled, too: loaded, if need be. No lock held. */
+static bool want(tier_cache *c, struct tier__reverse *r, struct tier__dep *d)
 {
-    pthread_mutex_lock(&c->graph);
-    struct tier__dep *d = tier__chunks_at(&c->dep_by_id, id);
-    bool ok = grow_flags(c, r);
-    bool known = d->kind != TIER__K_RESULT || (ok && (r->flag[id] & WANTED));
-    if (ok)
-        r->flag[id] |= WANTED;
-    pthread_mutex_unlock(&c->graph);
-    if (!ok || known)
-        return ok;
     tier__node *n = tier__dep_node(c, d);
     if (!n)
-        return opaque(c, r, id);
+        return opaque(c, r, d->id);
     tier__node_load(c, n);
     pthread_mutex_lock(&c->graph);
-    ok = tier__ids_add(&c->base, &r->todo, id);
+    bool ok = tier__ids_add(&c->base, &r->todo, d->id);
+    pthread_mutex_unlock(&c->graph);
+    return ok;
+}
+
+/* Wants the results among the edges of v that nobody wanted yet. */
+static bool want_edges(tier_cache *c, struct tier__reverse *r, const struct tier__variant *v)
+{
+    pthread_mutex_lock(&c->graph);
+    bool ok = grow_flags(c, r);
+    for (uint32_t i = 0; ok && i < v->edge_count; i++) {
+        struct tier__dep *d = tier__chunks_at(&c->dep_by_id, v->edges[i].dep);
+        if (d->kind != TIER__K_RESULT || (r->flag[d->id] & WANTED))
+            continue;
+        r->flag[d->id] |= WANTED;
+        pthread_mutex_unlock(&c->graph);
+        ok = want(c, r, d);
+        pthread_mutex_lock(&c->graph);
+        ok = ok && grow_flags(c, r);
+    }
     pthread_mutex_unlock(&c->graph);
     return ok;
 }
@@ -192,8 +202,7 @@ static bool settle(tier_cache *c, struct tier__reverse *r, uint32_t id)
         tier__variant_unref(c, v);
         return ok && opaque(c, r, id);
     }
-    for (uint32_t i = 0; ok && i < v->edge_count; i++)
-        ok = want(c, r, v->edges[i].dep);
+    ok = want_edges(c, r, v);
     tier__variant_unref(c, v);
     pthread_mutex_lock(&c->graph);
     r->flag[id] = (uint8_t)((r->flag[id] | SETTLED | WANTED) & ~OPAQUE);
