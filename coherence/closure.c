@@ -469,17 +469,12 @@ uint32_t tier__closure_find(tier_cache *c, struct tier__closure *k, const char *
     return UINT32_MAX;
 }
 
-const char *tier__closure_split(const struct tier__path *p, struct tier__buf *dir)
+const char *tier__closure_split(const struct tier__path *p, const char **dir)
 {
     const char *slash = strrchr(p->rel, '/');
-    const char *name = slash ? slash + 1 : p->rel;
-    size_t n = (size_t)(name - p->key);
-    if (slash && slash > p->rel)
-        n--; /* not the slash, but that of the OS's root */
-    tier__buf_clear(dir);
-    tier__buf_put(dir, p->key, n);
-    tier__buf_u8(dir, 0);
-    return name;
+    bool top = *p->rel == 0 || strcmp(p->rel, "/") == 0;
+    *dir = top ? p->key : p->parent->key;
+    return top ? "" : slash ? slash + 1 : p->rel;
 }
 
 static bool leaf_of(tier_cache *c, struct tier__closure *k, const unsigned char *failed,
@@ -495,14 +490,11 @@ bool tier__closure_look(tier__view *v, const struct tier__path *p, struct tier__
 {
     tier_cache *c = v->cache;
     struct tier__closure *k = v->closure ? v->closure : v->snapshot ? v->snapshot->closure : NULL;
-    struct tier__buf dir;
+    const char *dir;
     if (!k)
         return false;
-    tier__buf_init(&dir, &c->base);
     const char *name = tier__closure_split(p, &dir);
-    bool found =
-        !dir.failed && leaf_of(c, k, v->closure ? NULL : v->snapshot->failed, p, (char *)dir.data, name, out);
-    tier__buf_fini(&dir);
+    bool found = leaf_of(c, k, v->closure ? NULL : v->snapshot->failed, p, dir, name, out);
     if (!found)
         memset(&out->id, 0, sizeof out->id);
     out->inherited = found;

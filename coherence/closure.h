@@ -44,8 +44,8 @@ bool tier__closure_type(struct tier__closure *k, const tier_digest *type); /* ad
 struct tier__closure *tier__closure_ref(struct tier__closure *k);
 void tier__closure_key(const tier_cache *c, const tier__node *n, char part,
                        unsigned char key[TIER__CLOSURE_KEY]);
-/* Key path -> its directory (as a key path, with its 0) into dir, and its name. */
-const char *tier__closure_split(const struct tier__path *p, struct tier__buf *dir);
+/* The name of p in its directory *dir (a key path); both live as long as p. */
+const char *tier__closure_split(const struct tier__path *p, const char **dir);
 const char *tier__closure_name(struct tier__reader *r);
 void tier__closure_leaf(struct tier__reader *r, struct tier__statid *id, int64_t *observed_at);
 /* Looks at every leaf; failed (bits by ordinal) NULL: stops at the first that is not as it was. Whether all

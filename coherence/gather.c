@@ -43,7 +43,7 @@ static bool add_leaf(struct tier__gather *g, struct tier__path *p, const struct 
                      uint32_t *number)
 {
     struct tier__base *b = &g->s->cache->base;
-    struct tier__buf dir;
+    const char *dir;
     if ((*number = tier__place(&g->of_path, p->id))) {
         --*number;
         return true;
@@ -55,20 +55,12 @@ static bool add_leaf(struct tier__gather *g, struct tier__path *p, const struct 
     *l = (struct tier__gather_leaf){
         .own = look->kind == 'd', .id = look->id, .observed_at = look->observed_at};
     l->number = *number;
-    tier__buf_init(&dir, b);
-    const char *name = l->own ? "" : tier__closure_split(p, &dir);
-    if (l->own)
-        tier__buf_put(&dir, p->key, p->key_size + 1);
-    size_t at = dir.size;
-    tier__buf_put(&dir, name, strlen(name) + 1);
-    bool ok = !dir.failed && place_set(b, &g->of_path, p->id, *number + 1);
-    if (ok) {
-        l->dir = (char *)dir.data;
-        l->name = l->dir + at;
-    } else {
-        tier__buf_fini(&dir);
+    const char *name = tier__closure_split(p, &dir);
+    l->dir = l->own ? p->key : dir;
+    l->name = l->own ? "" : name;
+    bool ok = place_set(b, &g->of_path, p->id, *number + 1);
+    if (!ok)
         g->leaves.count--;
-    }
     return ok;
 }
 
@@ -98,31 +90,21 @@ static bool add_anchor(struct tier__gather *g, struct tier__gather_dep *d, uint3
 static bool anchor_path(struct tier__gather *g, struct tier__gather_dep *d, struct tier__path *p)
 {
     struct tier__look look = {.looked = false};
-    struct tier__buf dir;
     bool ok = true;
     uint32_t number;
-    int rc;
-    tier__buf_init(&dir, &g->s->cache->base);
-    while (ok && p) {
+    while (ok) {
         struct tier__statid id;
         char kind;
         ok = frozen_look(g, p, &look) && (look.rc == 0 || look.rc == TIER_EABSENT);
         if (!ok || look.rc == 0)
             break;
-        if (tier__path_stat(g->s->cache, p, true, &id, &kind) == 0) {
-            tier__buf_fini(&dir); /* a link that leads nowhere: what it wants may come anywhere; observed anew
-                                     each time */
-            return true;
-        }
-        if (*p->rel == 0 || strcmp(p->rel, "/") == 0) {
-            ok = false;
-            break;
-        }
-        tier__closure_split(p, &dir);
-        p = dir.failed ? NULL : tier__path_of(g->s->cache, (char *)dir.data, &rc);
+        if (tier__path_stat(g->s->cache, p, true, &id, &kind) == 0)
+            return true; /* a link that leads nowhere: what it wants may come anywhere; observed anew each
+                            time */
+        ok = *p->rel != 0 && strcmp(p->rel, "/") != 0;
+        p = p->parent;
     }
-    tier__buf_fini(&dir);
-    return ok && p && !look.overlay && add_leaf(g, p, &look, &number) && add_anchor(g, d, number);
+    return ok && !look.overlay && add_leaf(g, p, &look, &number) && add_anchor(g, d, number);
 }
 
 struct visiting {
@@ -376,9 +358,6 @@ bool tier__gather(struct tier__gather *g, tier__node *n)
 void tier__gather_fini(struct tier__gather *g)
 {
     struct tier__base *b = &g->s->cache->base;
-    struct tier__gather_leaf *l = g->leaves.data;
-    for (size_t i = 0; i < g->leaves.count; i++)
-        tier__free(b, l[i].dir);
     struct tier__list *lists[] = {&g->leaves, &g->deps, &g->nodes, &g->anchors, &g->edges, &g->stack};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         tier__free(b, lists[i]->data);

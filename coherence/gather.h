@@ -8,9 +8,8 @@ struct tier__places { /* id -> position + 1; grows */
     size_t size;
 };
 struct tier__gather_leaf {
-    char *dir;  /* owned */
-    char *name; /* in dir's allocation */
-    bool own;   /* the directory itself */
+    const char *dir, *name; /* of interned paths */
+    bool own;               /* the directory itself */
     struct tier__statid id;
     int64_t observed_at;
     uint32_t number; /* in the order of gathering; anchors name that */
