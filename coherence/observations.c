@@ -27,9 +27,9 @@ int tier__observations(tier_session *s, void (*each)(void *user, const struct ti
         return TIER_ENOMEM;
     pthread_mutex_lock(&s->view->lock);
     for (uint32_t i = 0; i < count; i++) {
-        const struct tier__slot *slot = tier__chunks_at(&s->view->slots, i);
-        if (slot && slot->version)
-            seen[n++] = (struct tier__edge){i, slot->version - 1};
+        uint32_t version = tier__view_version(s->view, i);
+        if (version)
+            seen[n++] = (struct tier__edge){i, version - 1};
     }
     pthread_mutex_unlock(&s->view->lock);
     for (uint32_t i = 0; i < n; i++)
