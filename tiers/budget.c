@@ -78,15 +78,16 @@ bool tier__memory_unpark(tier__memory *m, tier__entry *e, tier__entry **dead)
     return last;
 }
 
-/* Returns the bytes of the evicted entry itself (a charge is never 0); 0: all that is left is pinned. */
-static uint64_t evict_from(tier__memory *m, struct tier__shard *s, int tier)
+/* Returns the bytes of the evicted entry itself (a charge is never 0); 0: it declined, or all that is left is
+ * pinned. */
+static uint64_t evict_from(tier__memory *m, struct tier__shard *s, int tier, bool patient, bool *declined)
 {
     struct tier__order *order = &s->tier[tier].order;
     tier__entry *e, *dead = NULL;
     uint64_t bytes = 0;
     tier__lock(&s->lock);
     do
-        e = tier__order_victim(order);
+        e = tier__order_victim(order, patient, declined);
     while (e && park(e));
     if (e) {
         tier__order_evicted(&m->own, order, e);
@@ -98,14 +99,22 @@ static uint64_t evict_from(tier__memory *m, struct tier__shard *s, int tier)
     return bytes;
 }
 
-/* Evicts one entry of tier, from the shards in turn: together they go round as one clock would, and where a
- * budget has room for few entries it does not matter which shards those are in. */
+/* Evicts one entry of tier: from the shard that would give the least; among equals, and where the policy has
+ * no ranks, from the shards in turn, so that together they go round as one clock would. */
 static uint64_t evict(tier__memory *m, int tier)
 {
+    enum { PATIENCE = 4 }; /* others may hit what comes to the top as fast as we look */
     unsigned hand = atomic_fetch_add_explicit(&m->hand, 1, memory_order_relaxed);
-    uint64_t bytes = 0;
-    for (unsigned i = 0; i < TIER__SHARDS && !bytes; i++)
-        bytes = evict_from(m, &m->shard[(hand + i) % TIER__SHARDS], tier);
+    uint64_t bytes = 0, tried = 0;
+    for (int round = 0, at; !bytes; round++) {
+        bool declined;
+        at = tier__ranks_least(&m->ranks[tier], TIER__SHARDS, hand, tried);
+        if (at < 0)
+            break;
+        bytes = evict_from(m, &m->shard[at], tier, round < PATIENCE, &declined);
+        if (!bytes && !declined)
+            tried |= UINT64_C(1) << at;
+    }
     return bytes;
 }
 

@@ -101,7 +101,7 @@ static inline bool tier__entry_resident(const tier__entry *e) /* in the table */
 
 struct tier__memory_options {
     uint64_t budget[5];              /* by tier (index TIER_FILE..TIER_DELTA); 0: keep nothing */
-    const char *policy;              /* "s3fifo" (default), "gdsf", "lru" */
+    const char *policy;              /* "worth" (default), "s3fifo", "gdsf", "lru" */
     struct tier__recorder *recorder; /* of a trace; NULL: none. The memory's own where create gives TIER_OK */
 };
 /* TIER_EINVAL: no such policy; TIER_ENOMEM. */

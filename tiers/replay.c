@@ -11,6 +11,7 @@ struct sim {
     tier__memory *memory;      /* of the entries: nothing is ever in its table */
     struct tier__order *order; /* by shard */
     char *state;               /* of the policy, one for each shard */
+    struct tier__ranks ranks;
     uint32_t shards, hand;
     uint64_t used;
     struct tier__replay_result *result;
@@ -70,16 +71,20 @@ static void forget(struct sim *s, uint32_t key)
 
 static void evict(struct sim *s)
 {
-    for (uint32_t i = 0, first = s->hand++; i < s->shards; i++) {
-        struct tier__order *order = &s->order[(first + i) & (s->shards - 1)];
-        tier__entry *e = tier__order_victim(order);
-        if (!e)
-            continue;
-        tier__order_evicted(s->base, order, e);
-        s->result->evicted++;
-        forget(s, (uint32_t)e->size);
-        return;
+    bool declined;
+    uint64_t tried = 0;
+    tier__entry *e = NULL;
+    for (int at; !e; tried |= (uint64_t)!declined << at) {
+        at = tier__ranks_least(&s->ranks, s->shards, s->hand, tried);
+        if (at < 0)
+            return;
+        e = tier__order_victim(&s->order[at], true, &declined);
+        if (e)
+            tier__order_evicted(s->base, &s->order[at], e);
     }
+    s->hand++;
+    s->result->evicted++;
+    forget(s, e->size);
 }
 
 static int come_in(struct sim *s, uint32_t key)
@@ -138,7 +143,8 @@ static void fini(struct sim *s)
 {
     const struct tier__policy *p = s->o->policy;
     for (uint32_t i = 0; s->order && s->state && i < s->shards; i++) {
-        for (tier__entry *e; (e = tier__order_victim(&s->order[i]));)
+        bool declined;
+        for (tier__entry *e; (e = tier__order_victim(&s->order[i], false, &declined));)
             forget(s, (uint32_t)e->size);
         if (p->fini)
             p->fini(s->base, s->order[i].state);
@@ -165,7 +171,7 @@ int tier__replay(const struct tier__trace *t, const struct tier__replay_options 
     if (!s.entry || !s.order || !s.state)
         rc = TIER_ENOMEM;
     for (uint32_t i = 0; !rc && i < s.shards; i++)
-        s.order[i] = (struct tier__order){.policy = o->policy, .state = s.state + i * size};
+        tier__order_init(&s.order[i], o->policy, s.state + i * size, &s.ranks, i);
     for (size_t i = 0; i < t->event_count && !rc; i++)
         rc = step(&s, &t->event[i]);
     fini(&s);

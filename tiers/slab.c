@@ -57,10 +57,19 @@ uint32_t tier__slab_index(const tier__entry *e)
     return s->number * TIER__SLAB_ENTRIES + (uint32_t)(e - s->entry);
 }
 
+tier__memory *tier__entry_memory(const tier__entry *e)
+{
+    return tier__slab_of(e)->memory;
+}
+
+tier__entry *tier__slab_in(const tier__memory *m, uint32_t index)
+{
+    return &number_at(&m->numbers, index / TIER__SLAB_ENTRIES)->slab->entry[index % TIER__SLAB_ENTRIES];
+}
+
 tier__entry *tier__slab_at(const tier__entry *any, uint32_t index)
 {
-    const struct tier__numbers *n = &tier__slab_of(any)->memory->numbers;
-    return index ? &number_at(n, index / TIER__SLAB_ENTRIES)->slab->entry[index % TIER__SLAB_ENTRIES] : NULL;
+    return index ? tier__slab_in(tier__slab_of(any)->memory, index) : NULL;
 }
 
 /* ---- slabs */

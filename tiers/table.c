@@ -15,7 +15,7 @@ static bool make_policy_states(tier__memory *m, const struct tier__policy *polic
         return false;
     for (int i = 0; i < TIER__SHARDS; i++)
         for (int t = TIER__TIER_MIN; t <= TIER__TIER_MAX; t++, state += size)
-            m->shard[i].tier[t].order = (struct tier__order){.policy = policy, .state = state};
+            tier__order_init(&m->shard[i].tier[t].order, policy, state, &m->ranks[t], (unsigned)i);
     return true;
 }
 

@@ -9,4 +9,5 @@
     X(store) \
     X(codecs) \
     X(cascade) \
-    X(session)
+    X(session) \
+    X(evict)

@@ -126,9 +126,9 @@ static void the_first_of_two_equal_entries_stays(void **state)
 
 static void a_budget_for_one_entry_holds_one(void **state)
 {
-    static const char *const policy[] = {"s3fifo", "lru", "gdsf"};
+    static const char *const policy[] = {"worth", "s3fifo", "lru", "gdsf"};
     (void)state;
-    for (size_t p = 0; p < 3; p++) {
+    for (size_t p = 0; p < 4; p++) {
         struct tier__base base;
         tier__memory *m = memory_of(&base, tier__memory_charge(NULL, 1000), policy[p]);
         for (uint64_t n = 0; n < 500; n++) { /* the one to go is in any of the shards */
@@ -176,9 +176,9 @@ static void what_is_larger_than_the_budget_is_lent(void **state)
 
 static void pins_hold_their_bytes(void **state)
 {
-    static const char *const policy[] = {"s3fifo", "lru", "gdsf"};
+    static const char *const policy[] = {"worth", "s3fifo", "lru", "gdsf"};
     (void)state;
-    for (size_t p = 0; p < 3; p++) {
+    for (size_t p = 0; p < 4; p++) {
         struct tier__base base;
         tier__memory *m = memory_of(&base, 2 * tier__memory_charge(NULL, 100), policy[p]);
         tier__entry *a = tier__memory_insert(m, entry_of(m, TIER_FILE, key_of(1), 100));
@@ -245,9 +245,9 @@ static void reservations_are_exact(void **state)
 
 static void a_limit_that_sinks_evicts(void **state)
 {
-    static const char *const policy[] = {"s3fifo", "lru", "gdsf"};
+    static const char *const policy[] = {"worth", "s3fifo", "lru", "gdsf"};
     (void)state;
-    for (size_t p = 0; p < 3; p++) {
+    for (size_t p = 0; p < 4; p++) {
         struct tier__base base;
         const uint64_t one = tier__memory_charge(NULL, 100);
         tier__memory *m = memory_of(&base, 10 * one, policy[p]);
@@ -279,9 +279,9 @@ static void a_limit_that_sinks_evicts(void **state)
 
 static void what_is_pinned_beyond_the_limit_leaves_with_its_pin(void **state)
 {
-    static const char *const policy[] = {"s3fifo", "lru", "gdsf"};
+    static const char *const policy[] = {"worth", "s3fifo", "lru", "gdsf"};
     (void)state;
-    for (size_t p = 0; p < 3; p++) {
+    for (size_t p = 0; p < 4; p++) {
         struct tier__base base;
         const uint64_t one = tier__memory_charge(NULL, 100);
         tier__memory *m = memory_of(&base, 4 * one, policy[p]);

@@ -382,8 +382,8 @@ static void end(struct model *x)
 
 static struct tier__memory_options options_of(uint64_t seed)
 {
-    static const char *const policy[] = {"s3fifo", "lru", "gdsf"};
-    struct tier__memory_options o = {.policy = policy[seed % 3]};
+    static const char *const policy[] = {"worth", "s3fifo", "lru", "gdsf"};
+    struct tier__memory_options o = {.policy = policy[seed % 4]};
     o.budget[TIER_FILE] = seed % 7 == 0 ? 0 : 6000;
     o.budget[TIER_TREE] = 400 + seed % 900; /* one entry or two */
     o.budget[TIER_DELTA] = seed % 5 == 0 ? 1 << 20 : 3000;

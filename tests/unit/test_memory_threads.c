@@ -269,16 +269,16 @@ static void run(const char *policy, int operations, bool sinking)
     tier__memory_destroy(&s.m);
 }
 
+static void worth_under_eight_threads(void **state)
+{
+    (void)state;
+    run("worth", many_operations(), false);
+}
+
 static void s3fifo_under_eight_threads(void **state)
 {
     (void)state;
-    run("s3fifo", many_operations(), false);
-}
-
-static void gdsf_under_eight_threads(void **state)
-{
-    (void)state;
-    run("gdsf", FEWER_OPERATIONS, false);
+    run("s3fifo", FEWER_OPERATIONS, false);
 }
 
 static void lru_under_eight_threads(void **state)
@@ -290,7 +290,7 @@ static void lru_under_eight_threads(void **state)
 static void limits_sink_under_eight_threads(void **state)
 {
     (void)state;
-    run("s3fifo", FEWER_OPERATIONS, true);
+    run("worth", FEWER_OPERATIONS, true);
 }
 
 /* The last pins go while the memory is being closed. In every other round all keys have one shard, which the
@@ -385,8 +385,8 @@ static void an_unref_may_come_to_its_shard_after_the_closing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(worth_under_eight_threads),
         cmocka_unit_test(s3fifo_under_eight_threads),
-        cmocka_unit_test(gdsf_under_eight_threads),
         cmocka_unit_test(lru_under_eight_threads),
         cmocka_unit_test(limits_sink_under_eight_threads),
         cmocka_unit_test(an_unref_may_come_to_its_shard_after_the_closing),

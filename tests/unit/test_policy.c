@@ -111,6 +111,75 @@ static void gdsf_keeps_what_costs_most(void **state)
     tier__memory_destroy(&m);
 }
 
+static void insert(tier__memory *m, tier_digest key, uint32_t cost)
+{
+    tier__entry *e = entry_of(m, TIER_FILE, key, 100);
+    tier__entry_set_cost(e, cost);
+    tier__entry_unref(tier__memory_insert(m, e));
+}
+
+/* Three times the budget is gone over, again and again, in order: the worst there is for LRU. */
+static void worth_keeps_the_hot_set_through_rescans(void **state)
+{
+    (void)state;
+    struct tier__base base;
+    tier__memory *m = memory_of(&base, 200 * tier__memory_charge(NULL, 100), "worth");
+    for (int round = 0; round < 3; round++)
+        for (uint64_t n = 0; n < 100; n++)
+            if (!has(m, key_of(n)))
+                put(m, key_of(n), 100);
+    for (int round = 0; round < 5; round++) {
+        for (uint64_t n = 1000; n < 1600; n++)
+            if (!has(m, key_of(n)))
+                put(m, key_of(n), 100);
+        int there = 0;
+        for (uint64_t n = 0; n < 100; n++)
+            there += has(m, key_of(n));
+        assert_int_equal(there, 100);
+    }
+    tier__memory_destroy(&m);
+}
+
+static void worth_remembers_what_it_evicted(void **state)
+{
+    (void)state;
+    struct tier__base base;
+    tier__memory *m = memory_of(&base, 40 * tier__memory_charge(NULL, 100), "worth");
+    insert(m, key_in_one_shard(1), 10);
+    for (int i = 0; i < 4; i++)
+        assert_true(has(m, key_in_one_shard(1)));
+    for (uint64_t n = 100; n < 140; n++) /* dearer, so it goes though it was hit */
+        insert(m, key_in_one_shard(n), 10000);
+    assert_false(has(m, key_in_one_shard(1)));
+    for (uint64_t n = 100; n < 140; n++) /* of no use any more */
+        tier__memory_remove(m, TIER_FILE, &(tier_digest[]){key_in_one_shard(n)}[0]);
+    insert(m, key_in_one_shard(1), 10);
+    insert(m, key_in_one_shard(2), 10);
+    for (uint64_t n = 200; n < 300; n++)
+        insert(m, key_in_one_shard(n), 10);
+    assert_true(has(m, key_in_one_shard(1))); /* as one that was hit */
+    assert_false(has(m, key_in_one_shard(2)));
+    tier__memory_destroy(&m);
+}
+
+/* Shards each have their order, and what goes is what the whole of them would let go. */
+static void shards_go_by_one_order(void **state)
+{
+    (void)state;
+    static const char *const policy[] = {"worth", "gdsf"};
+    for (size_t p = 0; p < 2; p++) {
+        struct tier__base base;
+        tier__memory *m = memory_of(&base, 100 * tier__memory_charge(NULL, 100), policy[p]);
+        for (uint64_t n = 0; n < 100; n++)
+            insert(m, key_of(n), (uint32_t)(1000 + n * 37 % 100 * 10));
+        for (uint64_t n = 100; n < 140; n++)
+            insert(m, key_of(n), 100000);
+        for (uint64_t n = 0; n < 100; n++)
+            assert_int_equal(has(m, key_of(n)), n * 37 % 100 >= 40);
+        tier__memory_destroy(&m);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -119,6 +188,9 @@ int main(void)
         cmocka_unit_test(s3fifo_hits_buy_another_round),
         cmocka_unit_test(gdsf_counts_hits),
         cmocka_unit_test(gdsf_keeps_what_costs_most),
+        cmocka_unit_test(worth_keeps_the_hot_set_through_rescans),
+        cmocka_unit_test(worth_remembers_what_it_evicted),
+        cmocka_unit_test(shards_go_by_one_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -259,7 +259,7 @@ static void test_trouble(void **state)
     const char *env[] = {"TIERKIT_POLICY", "fifo", "TIERKIT_PROFILE", "fast", NULL};
     memcpy(w->env, env, sizeof env);
     assert_int_equal(resolve(w, (struct setup){0}, &p, error), 0);
-    assert_non_null(strstr(w->log, "one of s3fifo, gdsf, lru"));
+    assert_non_null(strstr(w->log, "one of worth, s3fifo, gdsf, lru"));
     tier__profile_free(&p);
     assert_int_equal(resolve(w, (struct setup){.strict = true}, &p, error), TIER_EINVAL);
 }

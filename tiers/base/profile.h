@@ -51,7 +51,7 @@
     X(STORE_LOCK_MS, "store.lock_ms", DURATION, "ms", 0, 60000, 1000, 1000, 1000,                          \
       "wait so long for another process's commit, then skip ours")                                         \
     X(CODEC, "codec", ENUM, "none|zlib", 0, 1, 1, 1, 1, "format of compressed records")                    \
-    X(POLICY, "policy", ENUM, "s3fifo|gdsf|lru", 0, 2, 0, 0, 0, "eviction policy of the memory")           \
+    X(POLICY, "policy", ENUM, "worth|s3fifo|gdsf|lru", 0, 3, 0, 0, 0, "eviction policy of the memory")     \
     X(WARM_DEPTH, "warm.depth", COUNT, "levels", 0, 1000, 3, 1, 2, "follow dependencies so far")           \
     X(WARM_WORKERS, "warm.workers", COUNT, "threads", 1, 64, 4, 2, 2, "threads while warming")             \
     X(WARM_PREDICT, "warm.predict", ENUM, "off|on", 0, 1, 1, 0, 0, "warm what usually follows")            \

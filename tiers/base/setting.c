@@ -216,8 +216,8 @@ const char *tier__key_expects(enum tier__key key, char *buf, size_t size)
 const char *tier__profile_word(const struct tier__profile *p, enum tier__key key)
 {
     /* Words with a 0 byte behind them; the table's rows have them joined. */
-    static const char *const words[] = {"off",  "auto", "on",     "none", "relaxed", "full",    "zlib",
-                                        "gdsf", "lru",  "s3fifo", "exit", "streams", "interval"};
+    static const char *const words[] = {"off",  "auto", "on",    "none",   "relaxed", "full",    "zlib",
+                                        "gdsf", "lru",  "worth", "s3fifo", "exit",    "streams", "interval"};
     char text[32];
     tier__key_format(key, p->value[key].i, text, sizeof text);
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
