@@ -24,7 +24,7 @@ typedef struct tier__memory tier__memory;
 
 /* One cache line, all that a hit touches; the value hash is in the second half of its slab, see
  * tier__entry_hash. What few entries need (objects, holds) is apart, in a struct tier__side. With 64-byte
- * values the heap grows by 188 bytes an entry, key, hash and value included. Fields marked + are the
+ * values the heap grows by 189.5 bytes an entry at 1M, key, hash and value included. Fields marked + are the
  * library's own. */
 struct tier__entry {
     _Alignas(64) tier_digest key; /* content key; a file's: the digest of its bytes */
