@@ -1,6 +1,7 @@
 /* build.c - running a build: its reads are written down in a frame, and what it came to becomes a variant
  * under the content key of exactly those reads (I4, I8). */
 #include "coherence/audit.h"
+#include "coherence/explain.h"
 #include "coherence/stale.h"
 
 /* H(identity, ordered H(kind, name, observed value)); no path of this machine is in it (I1). */
@@ -310,6 +311,8 @@ static int finish(tier_session *s, tier__node *n, tier__frame *f, int rc, const 
     keyed.edges = b->variant->edges;
     content_key(c, n, &keyed, &b->variant->key);
     b->once = f->once;
+    b->once_why = f->once_why;
+    f->once_why = NULL;
     b->stale = f->stale;
     b->stale_since_ms = f->stale_since_ms;
     if (forwards)
@@ -322,6 +325,16 @@ static int finish(tier_session *s, tier__node *n, tier__frame *f, int rc, const 
     b->entry->key = b->variant->key;
     tier__entry_set_cost(b->entry, b->variant->cost_us);
     return value_hash(c, n, b);
+}
+
+static void not_kept(tier_session *s, const tier__node *n, int rc)
+{
+    struct tier__buf why;
+    tier__buf_init(&why, &s->cache->base);
+    tier__buf_printf(&why, "%s: %s", tier_errname(rc), tier_detail(s));
+    if (!why.failed)
+        tier__unkept(s->cache, n, (char *)why.data);
+    tier__buf_fini(&why);
 }
 
 static int build(tier_session *s, tier__node *n, const struct tier__cause *cause, bool audit,
@@ -369,8 +382,11 @@ static int build(tier_session *s, tier__node *n, const struct tier__cause *cause
     if (marked)
         tier__strike_end(s, n);
     tier__frame_fini(c, &f);
-    if (rc)
+    if (rc) {
         tier__built_fini(c, b);
+        if (!audit)
+            not_kept(s, n, rc);
+    }
     return rc;
 }
 
@@ -390,5 +406,6 @@ void tier__built_fini(tier_cache *c, struct tier__built *b)
     tier__variant_unref(c, b->variant);
     tier__entry_unref(b->entry);
     tier__buf_fini(&b->saved);
+    tier__free(&c->base, b->once_why);
     memset(b, 0, sizeof *b);
 }

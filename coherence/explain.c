@@ -1,19 +1,11 @@
 /* explain.c - why a result is what it is: for a person, for a program, for a picture. */
+#include "coherence/explain.h"
 #include "coherence/reverse.h"
-
-enum format { TEXT, JSON, DOT };
-
-struct telling {
-    tier_session *s;
-    enum format format;
-    struct tier__buf out;
-    tier_sink *sink;
-    void *user;
-};
+#include "coherence/stale.h"
 
 static const char *const state_name[] = {"UNKNOWN", "CLEAN", "MAYBE", "DIRTY"};
 
-static void quoted(struct tier__buf *b, const char *text, size_t size)
+void tier__tell_quoted(struct tier__buf *b, const char *text, size_t size)
 {
     tier__buf_u8(b, '"');
     for (size_t i = 0; i < size; i++) {
@@ -30,11 +22,11 @@ static void quoted(struct tier__buf *b, const char *text, size_t size)
 
 static void quoted_buf(struct tier__buf *b, const struct tier__buf *text)
 {
-    quoted(b, text->data ? (char *)text->data : "", text->size);
+    tier__tell_quoted(b, text->data ? (char *)text->data : "", text->size);
 }
 
 /* An observed value as a person reads it. */
-static void value_text(const tier_digest *d, struct tier__buf *b)
+void tier__tell_value(const tier_digest *d, struct tier__buf *b)
 {
     static const int failures[] = {TIER_EABSENT, TIER_EACCESS, TIER_EKIND};
     static const char *const words[] = {"absent", "no access", "of another kind"};
@@ -63,7 +55,7 @@ struct one_dep {
     bool same, known;
 };
 
-static void dep_now(struct telling *t, struct tier__edge e, struct one_dep *o)
+static void dep_now(struct tier__telling *t, struct tier__edge e, struct one_dep *o)
 {
     tier_session *s = t->s;
     tier_cache *c = s->cache;
@@ -74,7 +66,7 @@ static void dep_now(struct telling *t, struct tier__edge e, struct one_dep *o)
     tier__buf_init(&o->is, &c->base);
     tier__dep_label(c, d, &o->label);
     tier__dep_value(c, d, e.version, &was);
-    value_text(&was, &o->was);
+    tier__tell_value(&was, &o->was);
     pthread_mutex_lock(&s->view->lock);
     uint32_t version = tier__view_version(s->view, e.dep);
     pthread_mutex_unlock(&s->view->lock);
@@ -84,7 +76,7 @@ static void dep_now(struct telling *t, struct tier__edge e, struct one_dep *o)
     o->same = o->known && now == e.version;
     if (o->known) {
         tier__dep_value(c, d, now, &is);
-        value_text(&is, &o->is);
+        tier__tell_value(&is, &o->is);
     }
 }
 
@@ -95,17 +87,17 @@ static void dep_fini(struct one_dep *o)
     tier__buf_fini(&o->is);
 }
 
-static void tell_dep(struct telling *t, struct tier__edge e, bool first)
+static void tell_dep(struct tier__telling *t, struct tier__edge e, bool first)
 {
     struct one_dep o;
     dep_now(t, e, &o);
-    if (t->format == TEXT) {
+    if (t->format == TIER__TEXT) {
         tier__buf_printf(&t->out, "  %c %s: %s", o.known ? o.same ? '=' : '!' : '?', (char *)o.label.data,
                          (char *)o.was.data);
         if (o.known && !o.same)
             tier__buf_printf(&t->out, ", now %s", (char *)o.is.data);
         tier__buf_u8(&t->out, '\n');
-    } else if (t->format == JSON) {
+    } else if (t->format == TIER__JSON) {
         tier__buf_printf(&t->out, "%s{\"name\":", first ? "" : ",");
         quoted_buf(&t->out, &o.label);
         tier__buf_printf(&t->out, ",\"was\":");
@@ -124,37 +116,7 @@ static void tell_dep(struct telling *t, struct tier__edge e, bool first)
     dep_fini(&o);
 }
 
-static void tell_cause(struct telling *t, const struct tier__variant *v)
-{
-    struct tier__buf was, is;
-    tier__buf_init(&was, t->out.base);
-    tier__buf_init(&is, t->out.base);
-    static const tier_digest none;
-    bool values = !tier__digest_equal(&v->cause.was_digest, &none);
-    value_text(&v->cause.was_digest, &was);
-    value_text(&v->cause.is_digest, &is);
-    const char *text = v->cause.text ? v->cause.text : "not recorded";
-    if (t->format == TEXT) {
-        tier__buf_printf(&t->out, "computed because: %s", text);
-        if (values)
-            tier__buf_printf(&t->out, " was %s and became %s", (char *)was.data, (char *)is.data);
-        tier__buf_u8(&t->out, '\n');
-    } else if (t->format == JSON) {
-        tier__buf_printf(&t->out, ",\"cause\":{\"what\":");
-        quoted(&t->out, text, strlen(text));
-        if (values) {
-            tier__buf_printf(&t->out, ",\"was\":");
-            quoted_buf(&t->out, &was);
-            tier__buf_printf(&t->out, ",\"is\":");
-            quoted_buf(&t->out, &is);
-        }
-        tier__buf_printf(&t->out, "}");
-    }
-    tier__buf_fini(&was);
-    tier__buf_fini(&is);
-}
-
-static void tell_head(struct telling *t, const tier__node *n, const struct tier__variant *v,
+static void tell_head(struct tier__telling *t, const tier__node *n, const struct tier__variant *v,
                       const char *state)
 {
     struct tier__buf label;
@@ -163,7 +125,7 @@ static void tell_head(struct telling *t, const tier__node *n, const struct tier_
     tier__node_label(n, &label);
     if (v)
         tier__digest_hex(&v->hash, hex);
-    if (t->format == TEXT) {
+    if (t->format == TIER__TEXT) {
         tier__buf_printf(&t->out, "%s: %s\n", (char *)label.data, state);
         if (!v)
             tier__buf_printf(&t->out, "nothing is remembered of it\n");
@@ -171,7 +133,7 @@ static void tell_head(struct telling *t, const tier__node *n, const struct tier_
             tier__buf_printf(&t->out, "value hash %.16s, %llu bytes, took %u us%s%s\n", hex,
                              (unsigned long long)v->size, v->cost_us, v->rc ? ", failed: " : "",
                              v->rc ? (v->text ? v->text : tier_strerror(v->rc)) : "");
-    } else if (t->format == JSON) {
+    } else if (t->format == TIER__JSON) {
         tier__buf_printf(&t->out, "{\"schema\":1,\"request\":");
         quoted_buf(&t->out, &label);
         tier__buf_printf(&t->out, ",\"state\":\"%s\"", state);
@@ -186,15 +148,18 @@ static void tell_head(struct telling *t, const tier__node *n, const struct tier_
     tier__buf_fini(&label);
 }
 
-/* The variant that this view is bound to, else the newest. */
+/* The variant that this view is bound to, or was given as stale, else the newest. */
 static struct tier__variant *variant_for(tier_session *s, tier__node *n, const char **state)
 {
     tier_cache *c = s->cache;
     struct tier__variant *v = tier__bound(s, n);
+    tier__entry *old = NULL;
+    bool stale = !v && tier__stale_find(s, n, &v, &old);
+    tier__entry_unref(old);
     tier__node_load(c, n);
     pthread_mutex_lock(&c->graph);
     enum tier__state known = tier__mark_state(s->cache->mark[n->dep]);
-    *state = v ? "CLEAN" : state_name[known == TIER__CLEAN ? TIER__MAYBE : known];
+    *state = stale ? "STALE" : v ? "CLEAN" : state_name[known == TIER__CLEAN ? TIER__MAYBE : known];
     if (!v && n->variant_count)
         v = n->variant[0];
     if (v)
@@ -203,7 +168,7 @@ static struct tier__variant *variant_for(tier_session *s, tier__node *n, const c
     return v;
 }
 
-static int tell(struct telling *t, tier__node *n)
+static int tell(struct tier__telling *t, tier__node *n)
 {
     tier_session *s = t->s;
     const char *state;
@@ -211,15 +176,18 @@ static int tell(struct telling *t, tier__node *n)
     bool edges = v && tier__variant_edges(s->cache, v);
     tell_head(t, n, v, state);
     if (v)
-        tell_cause(t, v);
-    if (t->format == JSON)
+        tier__tell_why(t, n, v);
+    tier__tell_kept(t, n, v);
+    if (t->format == TIER__JSON)
         tier__buf_printf(&t->out, ",\"dependencies\":[");
-    else if (t->format == TEXT && edges)
+    else if (t->format == TIER__TEXT && edges)
         tier__buf_printf(&t->out,
                          "depends on, in the order of reading (= as then, ! changed, ? not looked at):\n");
     for (uint32_t i = 0; edges && i < v->edge_count; i++)
         tell_dep(t, v->edges[i], i == 0);
-    tier__buf_printf(&t->out, "%s", t->format == JSON ? "]}\n" : t->format == DOT ? "}\n" : "");
+    tier__buf_printf(&t->out, "%s", t->format == TIER__JSON ? "]" : "");
+    tier__tell_readers(t, n);
+    tier__buf_printf(&t->out, "%s", t->format == TIER__TEXT ? "" : "}\n");
     tier__variant_unref(s->cache, v);
     return t->out.failed ? tier__fail(s, TIER_ENOMEM, "no memory to explain")
                          : t->sink(t->user, (char *)t->out.data, t->out.size);
@@ -232,13 +200,13 @@ int tier_explain(tier_session *s, const tier_query *q, const char *format, tier_
         return TIER_EINVAL;
     if (!sink)
         return tier__say(s, TIER_EINVAL, "tier_explain: sink is NULL");
-    struct telling t = {.s = s, .sink = sink, .user = user};
+    struct tier__telling t = {.s = s, .sink = sink, .user = user};
     if (!format || strcmp(format, "text") == 0)
-        t.format = TEXT;
+        t.format = TIER__TEXT;
     else if (strcmp(format, "json") == 0)
-        t.format = JSON;
+        t.format = TIER__JSON;
     else if (strcmp(format, "dot") == 0)
-        t.format = DOT;
+        t.format = TIER__DOT;
     else
         return tier__say(s, TIER_EINVAL, "tier_explain: format '%s' is not text, json or dot", format);
     if (!q || !q->type || q->type->magic != TIER__TYPE_MAGIC || q->type->cache != s->cache)

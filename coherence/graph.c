@@ -1,6 +1,7 @@
 /* graph.c - what is known: requests, dependency names with the values they were observed to have, variants.
  * All interned; forward edges only (I7), reverse ones are derived in mark.c. Everything here under the graph
  * lock. */
+#include "coherence/explain.h"
 #include "coherence/reverse.h"
 #include <stdlib.h>
 #include "tiers/checksum.h"
@@ -476,6 +477,7 @@ void tier__graph_fini(tier_cache *c)
     tier__free(&c->base, c->nodes.bucket);
     tier__free(&c->base, c->deps.bucket);
     tier__free(&c->base, c->paths.bucket);
+    tier__unkept_free(c);
     tier__chunks_fini(&c->base, &c->dep_by_id);
     tier__chunks_fini(&c->base, &c->path_by_id);
     tier__free(&c->base, c->mark);

@@ -339,6 +339,7 @@ struct tier_cache {
 
     struct tier__table_of nodes, deps, paths;
     struct tier__chunks dep_by_id, path_by_id;
+    struct tier__chunks unkept; /* by dependency id: text, why the last answer was not kept; NULL: it was */
     uint32_t dep_count, path_count;
     uint32_t *store_map; /* id on disk -> dependency + 1 */
     size_t store_map_size;
@@ -528,6 +529,7 @@ struct tier__built {
     tier__entry *entry;            /* referenced; NULL for a failure */
     struct tier__buf saved;        /* the blob, where it is not just the entry's bytes */
     bool once, stale;
+    char *once_why;
     int64_t stale_since_ms;
     const struct tier__variant *instead; /* of this one, which goes; NULL: none. Borrowed */
 };

@@ -203,6 +203,7 @@ static void graph_init(tier_cache *c)
 {
     c->dep_by_id.element = sizeof(struct tier__dep);
     c->path_by_id.element = sizeof(struct tier__path *);
+    c->unkept.element = sizeof(char *);
     c->pending_tail = &c->pending;
 }
 
@@ -342,6 +343,7 @@ void tier__cache_after_fork(tier_cache *c)
     locks_init(c);
     c->nodes = c->deps = c->paths = (struct tier__table_of){0};
     c->dep_by_id = c->path_by_id = (struct tier__chunks){0};
+    c->unkept = (struct tier__chunks){0};
     c->dep_count = c->path_count = 0;
     c->store_map = NULL;
     c->store_map_size = 0;

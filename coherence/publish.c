@@ -1,6 +1,6 @@
 /* publish.c - a built result becomes known, as widely as it may: to its view, the process, the streams, the
  * disk. */
-#include "coherence/manager.h"
+#include "coherence/explain.h"
 
 void tier__undeclared(tier_session *s, const tier__node *n, const char *when)
 {
@@ -39,6 +39,8 @@ int tier__publish(tier_session *s, tier__node *n, struct tier__built *b)
         b->entry = tier__memory_insert(c->memory, b->entry);
     bool keep = b->entry && !b->entry->exclusive && (!kept || !tier__entry_resident(b->entry));
     int rc = tier__bind(s, n, b->variant, keep ? b->entry : NULL, TIER_BUILT);
+    if (!rc && !(c->flags & TIER_NO_MEMORY))
+        tier__unkept(c, n, !b->once ? NULL : b->once_why ? b->once_why : "tier_once");
     if (!rc && kept) {
         tier__superseded_variant(c, n, b->variant);
         tier__node_add(c, n, b->variant);

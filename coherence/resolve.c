@@ -9,6 +9,7 @@
  * The walk keeps its own stack, so that a chain of recorded results of any length needs no C stack. Builds
  * nest. */
 #include "coherence/audit.h"
+#include "coherence/explain.h"
 #include "coherence/reverse.h"
 #include "coherence/stale.h"
 
@@ -288,6 +289,7 @@ static int built_stale(struct walk *w, const struct step *t, const struct tier__
 {
     if (!tier__stale_keep(w->s, t->node, b))
         return tier__fail(w->s, TIER_ENOMEM, "no memory for a stale result");
+    tier__unkept(w->s->cache, t->node, "it was made of a stale answer");
     if (!t->below && b->entry)
         w->built = tier__entry_ref(b->entry);
     return t->below ? STALE_BELOW : STALE_ANSWER;
