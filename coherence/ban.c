@@ -66,8 +66,9 @@ bool tier__ban_blind(tier_cache *c, struct tier__ban *b)
     return is_pattern(b) && !b->pattern;
 }
 
-bool tier__banned(tier_cache *c, const tier__node *n, const struct tier__variant *v, uint64_t at)
+bool tier__banned(tier_cache *c, const tier__node *n, const struct tier__variant *v, const tier__view *view)
 {
+    uint64_t at = view->bans;
     const struct tier__ban_result r = {.path = n->path ? n->path->key : NULL,
                                        .type = n->type ? n->type->name : NULL,
                                        .tags = v->tags,
@@ -75,7 +76,7 @@ bool tier__banned(tier_cache *c, const tier__node *n, const struct tier__variant
                                        .created_ms = v->created_ms};
     pthread_mutex_lock(&c->world_lock);
     /* which of the dropped ones a view from before the floor had seen is not known: all of them */
-    bool banned = v->born < (c->ban_floor < at ? c->ban_floor : at);
+    bool banned = view->unheard || v->born < (c->ban_floor < at ? c->ban_floor : at);
     for (size_t i = 0; i < c->ban_count && !banned; i++) {
         struct tier__ban *b = &c->ban[i];
         banned = b->sequence > v->born && b->sequence <= at && tier__ban_strikes(c, b, &r);
@@ -134,6 +135,7 @@ void tier__log_key(uint64_t sequence, unsigned char key[8])
 struct loading {
     tier_cache *c;
     uint64_t last, missing; /* sequence of the row before; the highest one that has no sound row */
+    bool clash;             /* a new row bears a sequence that a ban of ours took without one */
 };
 
 static int load_row(void *user, const void *key, size_t key_size, const void *data, size_t size)
@@ -153,6 +155,7 @@ static int load_row(void *user, const void *key, size_t key_size, const void *da
         l->missing = r.failed ? sequence : sequence - 1;
     l->last = sequence;
     pthread_mutex_lock(&c->world_lock);
+    l->clash |= sequence > c->log_read && sequence <= c->ban_unlogged;
     if (!r.failed)
         ban_add(c, sequence, by, tier__memdup0(&c->base, what, n), NULL);
     pthread_mutex_unlock(&c->world_lock);
@@ -191,38 +194,35 @@ static bool bans_load(tier_cache *c)
     if (tail > c->ban_sequence)
         c->ban_sequence = tail;
     pthread_mutex_unlock(&c->world_lock);
-    if (!news)
-        return true;
-    if (tier__store_each(c->store, TIER__LOG, load_row, &l))
+    if (news && tier__store_each(c->store, TIER__LOG, load_row, &l))
         return false;
-    if (!known) /* lost: as good as a row that is */
+    if (news && !known) /* lost: as good as a row that is */
         counter = l.last ? l.last + 1 : 0;
-    if (counter > l.last)
+    if (news && counter > l.last)
         l.missing = counter;
     pthread_mutex_lock(&c->world_lock);
-    if (c->log_known && tail > c->log_read)
-        l.missing = l.missing > tail ? l.missing : tail; /* what they banned in memory is not known (I11) */
+    if (c->log_known && tail > c->log_read) { /* what they banned in memory is not known (I11) */
+        l.missing = l.missing > tail ? l.missing : tail;
+        l.clash |= c->ban_unlogged > c->log_read;
+    }
     c->log_read = counter > c->log_read ? counter : c->log_read;
     if (l.missing > c->ban_floor)
         c->ban_floor = l.missing;
     if (c->ban_floor > c->ban_sequence)
         c->ban_sequence = c->ban_floor;
+    if (l.clash) /* which of the two a result was born after is not known */
+        c->ban_floor = c->ban_unlogged = ++c->ban_sequence;
+    c->unheard = false;
     pthread_mutex_unlock(&c->world_lock);
     return true;
-}
-
-/* Somebody may have banned anything: all that is older is banned. */
-static void bans_unread(tier_cache *c)
-{
-    pthread_mutex_lock(&c->world_lock);
-    c->ban_floor = ++c->ban_sequence;
-    pthread_mutex_unlock(&c->world_lock);
 }
 
 /* Those of others are heard no more. */
 static void bans_lost(tier_cache *c)
 {
-    bans_unread(c);
+    pthread_mutex_lock(&c->world_lock);
+    c->ban_floor = ++c->ban_sequence;
+    pthread_mutex_unlock(&c->world_lock);
     tier__log(&c->base, TIER_LOG_WARNING,
               "store: what other processes invalidate from now on is not heard here; all that is remembered "
               "counts as invalidated now, and a restart of this program finds the store that is there then");
@@ -236,12 +236,14 @@ void tier__news(tier_cache *c)
     if (news == atomic_load_explicit(&c->last_news, memory_order_acquire))
         return;
     /* What a snapshot holds, asked before reading, is what has been read: news may be ahead of it. */
-    uint64_t read = news == TIER__NEWS_LOST ? news : tier__store_reads(c->store);
-    if (news == TIER__NEWS_LOST)
+    uint64_t read = news;
+    if (news == TIER__NEWS_LOST) {
         bans_lost(c);
-    else if (!read || !bans_load(c)) {
-        bans_unread(c); /* I11: it never assumes; and the next session tries again */
-        read = 0;
+    } else if (tier__store_reads(c->store, &read) || !bans_load(c)) {
+        pthread_mutex_lock(&c->world_lock); /* I11: it never assumes; and the next session tries again */
+        c->unheard = true;
+        pthread_mutex_unlock(&c->world_lock);
+        return;
     }
     pthread_mutex_lock(&c->graph); /* after the bans: who sees no news sees all of them */
     if (read != c->last_news) {
@@ -333,6 +335,8 @@ int tier__ban(tier_cache *c, int by, const char *what, void *pattern)
         rc = log_row(c, by, what, key_size ? key : NULL, key_size, &sequence);
     pthread_mutex_lock(&c->world_lock);
     ban_add(c, sequence, by, copy, pattern);
+    if (rc || c->flags & TIER_READ_ONLY)
+        c->ban_unlogged = sequence;
     pthread_mutex_unlock(&c->world_lock);
     tier__mark(c, TIER__K_CONTENT, p ? what : NULL);
     return rc ? TIER_EIO : 0; /* this process honours it; others may not have heard */

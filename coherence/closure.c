@@ -364,7 +364,7 @@ bool tier__closure_try(tier_session *s, tier__node *n)
 {
     tier_cache *c = s->cache;
     tier__view *v = s->view;
-    if (!view_is_fresh(s))
+    if (!view_is_fresh(s) || v->unheard)
         return false;
     struct tier__closure *k = closure_of(c, n);
     struct tier__variant *found = k ? variant_with(c, n, &k->key) : NULL;

@@ -188,6 +188,7 @@ typedef struct tier__view {
     pthread_mutex_t lock;
     int64_t clock_ms;
     uint64_t bans, event;             /* sequences at begin */
+    bool unheard;                     /* the log could not be read then: anything may be banned */
     struct tier__world *world;        /* overlays and inputs as they were; referenced */
     struct tier__chunks looks, slots; /* struct tier__look by path id, struct tier__slot by dependency id */
     struct tier__chunks versions;     /* uint32_t by dependency id: observed version + 1; 0: not looked at. By
@@ -360,8 +361,10 @@ struct tier_cache {
     bool log_known;            /* it was read when the store was opened */
     bool run_counted, closing; /* sweep.h */
     int64_t opened_ms;
-    uint64_t ban_floor; /* everything born before it is banned; older rows of the log say no more */
-    uint64_t event;     /* sequence of the newest event in this process */
+    uint64_t ban_unlogged; /* of the newest ban of ours without a row: another's row may bear it, too */
+    bool unheard;          /* the log could not be read when it had news */
+    uint64_t ban_floor;    /* everything born before it is banned; older rows of the log say no more */
+    uint64_t event;        /* sequence of the newest event in this process */
     const struct tier__patterns *patterns; /* static; NULL: this program has no use for them */
     tier_session *sessions;
     uint64_t next_session;
@@ -562,7 +565,7 @@ bool tier__ban_blind(tier_cache *c, struct tier__ban *b); /* a pattern that cann
 /* The counter of the store is at least ours; b is scratch. */
 int tier__ban_sequence(tier_cache *c, tier__write *w, struct tier__buf *b);
 void tier__log_key(uint64_t sequence, unsigned char key[8]);
-bool tier__banned(tier_cache *c, const tier__node *n, const struct tier__variant *v, uint64_t at);
+bool tier__banned(tier_cache *c, const tier__node *n, const struct tier__variant *v, const tier__view *view);
 int tier__ban(tier_cache *c, int by, const char *what, void *pattern);
 void tier__bans_free(tier_cache *c);
 void tier__mark(tier_cache *c, int kind, const char *name); /* an event: DIRTY, MAYBE, events, cancellation */

@@ -357,8 +357,8 @@ void tier__cache_after_fork(tier_cache *c)
     c->sessions = NULL;
     c->superseded = (struct tier__superseded){0};
     c->ban_count = 0; /* the store's log has them */
-    c->ban_sequence = c->ban_floor = c->log_read = 0;
-    c->log_known = c->run_counted = false;
+    c->ban_sequence = c->ban_floor = c->log_read = c->ban_unlogged = 0;
+    c->log_known = c->run_counted = c->unheard = false;
     c->detached = 0;
     c->detached_scope.loans = NULL;
     c->watch = NULL;

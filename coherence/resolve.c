@@ -226,7 +226,7 @@ static int walk_variant(struct walk *w, struct step *t, int *rc)
             note_text(c, t, "expired");
             return DIFFERENT;
         }
-        if (tier__banned(c, t->node, v, s->view->bans)) {
+        if (tier__banned(c, t->node, v, s->view)) {
             note_text(c, t, "invalidated");
             return DIFFERENT;
         }

@@ -63,7 +63,7 @@ bool tier__stale_take(tier_session *s, tier__node *n)
     pthread_mutex_unlock(&c->graph);
     tier__entry *e = NULL;
     if (v && s->view->clock_ms - since <= tier__profile_int(c->profile, TIER__KEY_STALE_MAX_AGE) &&
-        !tier__banned(c, n, v, s->view->bans) &&
+        !tier__banned(c, n, v, s->view) &&
         !(e = tier__memory_find(c->memory, (int)n->type->def.tier, &v->key)))
         e = tier__blob_load(s, n, v);
     bool taken = e && keep(s, n, v, e, since);

@@ -74,6 +74,7 @@ tier__view *tier__view_new(tier_cache *c)
     pthread_mutex_init(&v->lock, NULL);
     pthread_mutex_lock(&c->world_lock);
     v->bans = c->ban_sequence;
+    v->unheard = c->unheard;
     v->event = c->event;
     if ((v->world = c->world))
         atomic_fetch_add(&v->world->refs, 1);

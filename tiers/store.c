@@ -78,14 +78,15 @@ uint64_t tier__store_glance(const tier__store *st)
     return tier__db_news(e->db);
 }
 
-uint64_t tier__store_reads(tier__store *st)
+int tier__store_reads(tier__store *st, uint64_t *id)
 {
     tier__read *r;
-    if (tier__read_begin(st, &r))
-        return 0;
-    uint64_t id = r->id;
+    int rc = tier__read_begin(st, &r);
+    if (rc)
+        return rc;
+    *id = r->id;
     tier__read_end(&r);
-    return id;
+    return 0;
 }
 
 const char *tier__store_path(const tier__store *st)

@@ -74,9 +74,9 @@ uint64_t tier__store_news(const tier__store *st);
 enum { TIER__GLANCE_MS = 10 };
 uint64_t tier__store_glance(const tier__store *st);
 /* The last transaction that a snapshot taken now holds. News may be ahead of it: LMDB writes a commit's meta
- * page, which news reads, before it lets readers have it, and with sync a flush of the disk lies between. 0:
- * no snapshot could be had. */
-uint64_t tier__store_reads(tier__store *st);
+ * page, which news reads, before it lets readers have it, and with sync a flush of the disk lies between. 0
+ * is an empty store's. TIER_EBUSY, TIER_EIO: no snapshot could be had. */
+int tier__store_reads(tier__store *st, uint64_t *id);
 const char *tier__store_path(const tier__store *st); /* of the data file's directory */
 uint64_t tier__store_bytes(const tier__store *st);   /* used by the data file */
 

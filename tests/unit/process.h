@@ -29,7 +29,8 @@ struct world {
     tier_cache *c;
     int built, fail; /* for the types of a test */
     atomic_int warnings;
-    bool fixed; /* dir is another world's: never removed */
+    bool fixed;     /* dir is another world's: never removed */
+    uint32_t flags; /* of tier_open */
 };
 
 static inline void world_log(void *user, int level, const char *line)
@@ -87,6 +88,7 @@ static inline void world_open(struct world *w, const char *setting)
     o.root_count = 1;
     o.settings = settings;
     o.setting_count = setting ? 2 : 1;
+    o.flags = w->flags;
     o.user = w;
     o.log = world_log;
     if (tier_open(&o, &w->c) || tier_cache_detail(w->c)) {

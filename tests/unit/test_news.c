@@ -39,6 +39,34 @@ static void test_invalidation_of_another_process(void **state)
     }
 }
 
+/* Two bans with one number: ours, which only this process knows as it may not write, and another's row. */
+static void test_invalidations_that_clash(void **state)
+{
+    struct world *w = *state;
+    world_open(w, NULL);
+    assert_int_equal(tier_close(&w->c), 0);
+    w->flags = TIER_READ_ONLY;
+    world_open(w, NULL);
+    const tier_type *t = define(w);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(tier_invalidate(w->c, TIER_BY_TAG, "other"), 0);
+        int before = w->built;
+        assert_int_equal(world_get(w, t, "a"), 0);
+        assert_int_equal(w->built, before + (i == 0));
+        pid_t child = fork();
+        if (child == 0) {
+            struct world own = {.fixed = true};
+            memcpy(own.dir, w->dir, sizeof own.dir);
+            world_open(&own, NULL);
+            _exit(tier_invalidate(own.c, TIER_BY_TAG, "all") || tier_close(&own.c));
+        }
+        assert_int_equal(world_wait(child), 0);
+        before = w->built;
+        assert_int_equal(world_get(w, t, "a"), 0);
+        assert_int_equal(w->built, before + 1);
+    }
+}
+
 /* Nobody can say what is invalidated in the store that is there now. */
 static void test_store_moved_away(void **state)
 {
@@ -65,6 +93,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_invalidation_of_another_process, world_setup, world_teardown),
+        cmocka_unit_test_setup_teardown(test_invalidations_that_clash, world_setup, world_teardown),
         cmocka_unit_test_setup_teardown(test_store_moved_away, world_setup, world_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
