@@ -13,7 +13,7 @@ enum {
     PAGE = 4096,
     PLACES = 64,  /* of one handle: as many threads build at once and are marked */
     PAGES = 1024, /* handles at once */
-    COUNTS = 64,
+    COUNTS = 128,
     KEY = 12, /* bytes of a digest */
     NAME = 31,
     LOCK_WAIT_MS = 200,
@@ -30,10 +30,9 @@ struct count {
     unsigned char key[KEY];
     uint32_t strikes;
     int64_t last_ms;
-    char name[NAME + 1];
     uint64_t sum;
 };
-_Static_assert(sizeof(struct mark) * PLACES == PAGE && sizeof(struct count) * COUNTS == PAGE,
+_Static_assert(sizeof(struct mark) * PLACES == PAGE && sizeof(struct count) * COUNTS <= PAGE,
                "one page each");
 
 struct tier__strikes {
@@ -41,7 +40,8 @@ struct tier__strikes {
     off_t page; /* where ours begins */
     struct mark *mark;
     atomic_uint_fast64_t taken; /* places, one bit each */
-    pthread_mutex_t mutex;      /* guards count */
+    pthread_mutex_t mutex;      /* guards seen and count */
+    struct timespec seen;       /* the file's mtime when count was read */
     struct count count[COUNTS];
     atomic_bool any; /* some count is not 0 */
 };
@@ -62,11 +62,11 @@ static uint64_t count_sum(const struct count *n)
 static void counts_read(struct tier__strikes *k)
 {
     bool any = false;
-    ssize_t got = pread(k->fd, k->count, PAGE, 0);
+    ssize_t got = pread(k->fd, k->count, sizeof k->count, 0);
     int64_t now = tier__now_ms();
     for (int i = 0; i < COUNTS; i++) {
         struct count *n = &k->count[i];
-        if (got != PAGE || !n->strikes || n->sum != count_sum(n) || now - n->last_ms > LAPSE_MS ||
+        if (got != sizeof k->count || !n->strikes || n->sum != count_sum(n) || now - n->last_ms > LAPSE_MS ||
             n->last_ms > now)
             memset(n, 0, sizeof *n);
         any |= n->strikes > 0;
@@ -94,7 +94,7 @@ static void counts_end(tier__store *st, bool write)
         k->count[i].sum = count_sum(&k->count[i]);
         any |= k->count[i].strikes > 0;
     }
-    if (write && pwrite(k->fd, k->count, PAGE, 0) != PAGE)
+    if (write && pwrite(k->fd, k->count, sizeof k->count, 0) != sizeof k->count)
         any = false; /* not to be had: it does not count */
     atomic_store(&k->any, any);
     tier__lock_take(st->lease_fd, TIER__LOCK_STRIKES, F_UNLCK, 0);
@@ -109,7 +109,7 @@ static struct count *count_find(struct tier__strikes *k, const void *key)
     return NULL;
 }
 
-static const struct count *strike(struct tier__strikes *k, const void *key, const char *name)
+static const struct count *strike(struct tier__strikes *k, const void *key)
 {
     struct count *n = count_find(k, key);
     if (!n) {
@@ -119,7 +119,6 @@ static const struct count *strike(struct tier__strikes *k, const void *key, cons
                 n = &k->count[i];
         memset(n, 0, sizeof *n);
         memcpy(n->key, key, KEY);
-        memcpy(n->name, name, NAME);
     }
     n->strikes++;
     n->last_ms = tier__now_ms();
@@ -147,11 +146,11 @@ static void collect(tier__store *st, unsigned page)
             request &= !mark[j].busy || memcmp(mark[j].request, mark[i].request, KEY) != 0;
         }
         if (request)
-            strike(k, mark[i].request, mark[i].name);
+            strike(k, mark[i].request);
         if (type)
             tier__log(st->base, TIER_LOG_NOTICE,
                       "store %s: a program ended while it built a result of type %s (%u in a row)",
-                      st->env->path, mark[i].name, strike(k, mark[i].type, mark[i].name)->strikes);
+                      st->env->path, mark[i].name, strike(k, mark[i].type)->strikes);
     }
     static const unsigned char none[PAGE];
     bool cleared = pwrite(k->fd, none, PAGE, (off_t)(page + 1) * PAGE) == PAGE;
@@ -232,14 +231,22 @@ void tier__strikes_forget(tier__store *st)
     close(st->strikes->fd);
 }
 
-/* Where somebody cut the file, a store to what was mapped would be a signal: memory of our own takes its
- * place. */
 void tier__strikes_look(tier__store *st)
 {
     struct tier__strikes *k = st->strikes;
     struct stat file;
-    if (k && (fstat(k->fd, &file) || file.st_size < k->page + PAGE))
+    if (!k)
+        return;
+    pthread_mutex_lock(&k->mutex);
+    if (fstat(k->fd, &file) || file.st_size < k->page + PAGE) {
+        /* somebody cut it: a store to what was mapped would be a signal, so memory of our own takes its place
+         */
         mmap(k->mark, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    } else if (file.st_mtim.tv_sec != k->seen.tv_sec || file.st_mtim.tv_nsec != k->seen.tv_nsec) {
+        k->seen = file.st_mtim; /* others' counts: what ends here ends their row, too */
+        counts_read(k);
+    }
+    pthread_mutex_unlock(&k->mutex);
 }
 
 /* ---- marks */
@@ -285,8 +292,8 @@ unsigned tier__strikes_of(tier__store *st, const struct tier__suspect *s, bool *
     pthread_mutex_lock(&k->mutex);
     const struct count *t = count_find(k, s->type.byte), *r = count_find(k, s->request.byte);
     unsigned of_type = t ? t->strikes : 0, of_request = r ? r->strikes : 0;
-    pthread_mutex_unlock(&k->mutex);
     *type = of_type >= of_request;
+    pthread_mutex_unlock(&k->mutex);
     return *type ? of_type : of_request;
 }
 

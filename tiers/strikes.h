@@ -21,8 +21,8 @@ struct tier__suspect {
 int tier__strikes_place(tier__store *st);
 /* s is computed now; NULL: nothing, the place is given back. place -1 does nothing. */
 void tier__strikes_mark(tier__store *st, int place, const struct tier__suspect *s);
-/* How often in a row programs died in the type, or in the request: the larger one. Nanoseconds where it is 0
- * for all. */
+/* How often in a row programs died in the type, or in the request: the larger one. Nanoseconds where there
+ * are no counts at all. */
 unsigned tier__strikes_of(tier__store *st, const struct tier__suspect *s, bool *type);
 /* It came to an end, however it ended. */
 void tier__strikes_clear(tier__store *st, const struct tier__suspect *s);

@@ -93,7 +93,7 @@ static void run_children(struct world *w, const tier_type *t, int version, bool 
     for (int i = 0; i < CHILDREN; i++)
         if (!(child[i] = fork())) {
             int rc = ask_all(w, t, i * FILES / CHILDREN, version);
-            _exit(rc ? (rc < 0 ? 100 - rc : rc) : closes && tier_close(&w->c) ? 42 : 0);
+            world_exit(rc ? (rc < 0 ? 100 - rc : rc) : closes && tier_close(&w->c) ? 42 : 0);
         }
     for (int i = 0; i < CHILDREN; i++)
         assert_int_equal(world_wait(child[i]), 0);
