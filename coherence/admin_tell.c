@@ -351,6 +351,7 @@ static void tell_variant(struct tier__tell *t, const struct tier__request_record
         tier__buf_printf(&t->out, ",\"holds_now\":%s", i == holding ? "true" : "false");
     if (t->all || i == (holding < 0 ? 0 : holding) || (t->json && i == 0)) {
         tell_cause(t, d);
+        tier__tell_chain(t, d);
         tell_edges(t, d);
     }
     if (t->json)

@@ -21,6 +21,8 @@ int tier__tell_begin(struct tier__tell *t, tier_admin *a, const char *format);
 int tier__tell_end(struct tier__tell *t, int rc, tier_sink *sink, void *user);
 /* The record of VARIANT under identity. */
 void tier__tell_request(struct tier__tell *t, const void *identity, const void *data, size_t size);
+/* admin_chain.c: what made the result run that was the cause of this one, and so on. */
+void tier__tell_chain(struct tier__tell *t, const struct tier__variant_record *first);
 void tier__tell_name(struct tier__tell *t, uint32_t id);
 /* ",\"name\":" with what follows quoted; text: "  name  value\n" */
 void tier__tell_field(struct tier__tell *t, const char *name, const char *value);

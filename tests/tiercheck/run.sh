@@ -233,6 +233,13 @@ d="-d $work/cache"
     (cd sub && "$check" $d -C .. explain ../a.h) >"$work/out" 2>"$work/err"
     ok 'paths are below the working directory, keys below -C'
     run 0 $d -C "$work/tree" explain sub/b.c
+    sed -i '1i int only_for_the_chain(int a, int b);' a.h # what is above the outline runs because of this
+    "$lint" -d "$work/cache" --no-system . >/dev/null 2>&1
+    run 0 $d explain a.h
+    out '^ *outline(a.h) was computed because: content of a.h was [0-9a-f]* and became [0-9a-f]*, at 20'
+    run 0 $d --json explain a.h
+    json "any(v.get('chain') and v['chain'][-1]['what'] == 'content of a.h' for r in d['requests'] for v in r['variants'])"
+    cp "$work/a.h" a.h
     run 8 $d explain nothing.c
     err 'nothing is remembered of nothing.c below the root /.*-C ROOT'
     "$check" $d explain a.h >"$work/out" 2>"$work/err"
