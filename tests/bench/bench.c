@@ -66,7 +66,7 @@ static void usage(FILE *f)
                "bench --list | --help\n"
                "  --group NAME  this group alone; may be given again\n"
                "  --quick       small sizes, to see that it runs: the figures mean nothing\n"
-               "  --passes N    turns of each contender, 9 without it\n"
+               "  --passes N    turns of each contender, 31 without it\n"
                "  --json FILE   everything found, schema 1\n"
                "  --svg FILE    a plot of the rows that compare with peers\n"
                "Status: 0, also where goals are missed; 1 wrong results; 2 it could not run.\n");
@@ -155,8 +155,8 @@ int main(int argc, char **argv)
     if (!mkdtemp(dir))
         bench_die(dir);
     report_machine(&r.machine);
-    struct bench b = {.quick = o.quick, .dir = dir, .batch_ns = 8000000, .report = &r};
-    b.passes = o.passes ? o.passes : o.quick ? 2 : 9;
+    struct bench b = {.quick = o.quick, .dir = dir, .batch_ns = 2000000, .report = &r};
+    b.passes = o.passes ? o.passes : o.quick ? 2 : 31;
     printf("%s, %ld cores, %ld MB, %s, %s; %u passes%s\n", r.machine.cpu, r.machine.cores,
            r.machine.memory_mb, r.machine.kernel, r.machine.date, b.passes,
            o.quick ? "; QUICK: the figures mean nothing" : "");

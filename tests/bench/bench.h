@@ -18,7 +18,8 @@ struct bench {
     bool quick;      /* small sizes: does it run at all? Its figures mean nothing */
     const char *dir; /* scratch directory: empty when a group begins, emptied when it ends */
     unsigned passes;
-    uint64_t batch_ns; /* what a batch should take */
+    uint64_t
+        batch_ns; /* what a batch should take: less than a time slice, so that some are not interrupted */
     struct bench_report *report;
 };
 
