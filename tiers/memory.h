@@ -10,8 +10,9 @@
  *           stands, they never exceed it by a byte. A limit that sinks (tier__memory_limit) evicts; what is
  *           pinned or reserved beyond it leaves as soon as its pins and reservations end, and until the sum
  *           fits nothing new is kept. What does not fit after eviction is lent uncached (the reference works
- * as any other) and is overdraft while it lives. Eviction takes no pinned entry. CHARGE    what the heap
- * takes for header, value and holds, the object's reported weight, and the entry's share of table and policy.
+ *           as any other) and is overdraft while it lives. Eviction takes no pinned entry.
+ * CHARGE    what the heap takes for header, value and holds (of a host's realloc: what it was asked for),
+ *           the object's reported weight, and the entry's share of the table and of the default policy.
  * THREADS   everything from any thread, tier__memory_destroy apart: then only unref may still run. destroy
  *           callbacks run with no lock held, on the thread that dropped the last reference. */
 #ifndef TIER_MEMORY_H
@@ -23,9 +24,9 @@ typedef struct tier__entry tier__entry;
 typedef struct tier__memory tier__memory;
 
 /* One cache line, all that a hit touches; the value hash is in the second half of its slab, see
- * tier__entry_hash. What few entries need (objects, holds) is apart, in a struct tier__side. With 64-byte
- * values the heap grows by 189.5 bytes an entry at 1M, key, hash and value included. Fields marked + are the
- * library's own. */
+ * tier__entry_hash. What few entries need (objects, holds) is apart, in a struct tier__side. At 1M
+ * entries of 64 bytes the heap grows by 189.5 bytes an entry, key, hash and value included, and with the
+ * default policy's heap by 200. Fields marked + are the library's own. */
 struct tier__entry {
     _Alignas(64) tier_digest key; /* content key; a file's: the digest of its bytes */
     atomic_uint refs;             /* + and a flag; see memory_private.h */
