@@ -184,7 +184,7 @@ void tier__holds(tier_session *s, int more)
 bool tier__holder_waits(tier_session *s)
 {
     tier_cache *c = s->cache;
-    bool across;
+    bool across = false;
     pthread_mutex_lock(&c->flight);
     pthread_mutex_lock(&c->world_lock);
     for (tier_session *t = c->sessions; t; t = t->next)

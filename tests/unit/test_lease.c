@@ -243,7 +243,7 @@ static void test_nobody_waits_where_not_asked(void **state)
 static void test_cheap_builds_take_no_lease(void **state)
 {
     struct world *w = *state;
-    char name[8];
+    char name[16];
     world_open(w, NULL);
     const tier_type *fast = world_type(w, "fast", TIER_DELTA, build_fast);
     for (int i = 0; i < 20; i++) {
