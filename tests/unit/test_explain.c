@@ -1,5 +1,6 @@
 /* test_explain.c - why a result was computed, down to the edit, also in a process that did not see it; why
  * something was not kept; who reads it. */
+#include <time.h>
 #include "tests/unit/small_world.h"
 
 static const tier_type *outline, *report, *moody;
@@ -151,6 +152,24 @@ static void causes_go_down_to_the_edit(void **state)
     assert_int_equal(outlines, 3);
 }
 
+/* Two runs gave the outline that the report then found changed: the first of them changed it. */
+static void runs_that_were_cut_off_are_passed_over(void **state)
+{
+    char one[17], two[17];
+    (void)state;
+    digest_of("a.h", one);
+    assert_int_equal(ask(report, "main.c"), 0);
+    nanosleep(&(struct timespec){0, 3000000}, NULL); /* runs are told apart by the millisecond */
+    put("a.h", "second text");
+    digest_of("a.h", two);
+    assert_int_equal(ask(outline, "a.h"), 0);
+    nanosleep(&(struct timespec){0, 3000000}, NULL);
+    put("a.h", "second text, and a remark");
+    assert_int_equal(ask(outline, "a.h"), 0);
+    assert_int_equal(ask(report, "main.c"), 0);
+    chain_is_told(one, two);
+}
+
 static void other_formats_say_it_too(void **state)
 {
     (void)state;
@@ -231,7 +250,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, world_teardown)
     static const struct CMUnitTest tests[] = {
-        TEST(causes_go_down_to_the_edit), TEST(other_formats_say_it_too),   TEST(reasons_for_not_keeping),
+        TEST(causes_go_down_to_the_edit), TEST(runs_that_were_cut_off_are_passed_over),
+        TEST(other_formats_say_it_too),   TEST(reasons_for_not_keeping),
         TEST(stale_answers_are_told),     TEST(an_invalidation_is_a_cause),
     };
     return cmocka_run_group_tests_name("explain", tests, NULL, NULL);
