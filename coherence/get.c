@@ -1,7 +1,7 @@
 /* get.c - asking for a result. */
 #include "coherence/stale.h"
 
-static int query_check(tier_session *s, const tier_query *q)
+int tier__query_check(tier_session *s, const tier_query *q)
 {
     if (!q || !q->type || q->type->magic != TIER__TYPE_MAGIC || q->type->cache != s->cache)
         return tier__fail(s, TIER_EINVAL, "the query's type is not defined on this cache");
@@ -59,38 +59,17 @@ static int get_failed(tier_session *s, const tier__node *n, int rc)
     return rc;
 }
 
-/* The short way: asked for before in this session, and its value is in memory. 1: it is not so. */
-static int recalled(tier_session *s, const tier_query *q, tier_value *v)
+/* The long way; rc: what the short one came to. */
+static int get(tier_session *s, const tier_query *q, tier_value *v, int flags, int rc)
 {
-    const struct tier__recall_line *l = tier__recall_find(s, q);
-    tier__entry *e = l ? tier__memory_find(s->cache->memory, (int)q->type->def.tier, &l->key) : NULL;
-    if (!e)
-        return 1;
-    if (s->frame && tier__frame_add(s->cache, s->frame, l->node->dep, l->version)) {
-        tier__entry_unref(e);
-        s->frame->out_of_memory = true;
-        return tier__fail(s, TIER_ENOMEM, "no memory to record a dependency");
-    }
-    tier__recall_hit(s, q->type);
-    return tier__lend(s, e, TIER_HIT, v);
-}
-
-static int get(tier_session *s, const tier_query *q, tier_value *v, int flags)
-{
-    if (!s || s->magic != TIER__SESSION_MAGIC || !v)
-        return TIER_EINVAL;
     tier_cache *c = s->cache;
     tier__entry *content = NULL, *e = NULL;
     struct tier__variant *variant = NULL;
     uint32_t from;
     memset(v, 0, sizeof *v);
-    int rc = tier__session_check(s);
-    if (!rc)
-        rc = query_check(s, q);
+    if (rc == 1)
+        rc = tier__query_check(s, q);
     if (rc)
-        return rc;
-    tier__buf_clear(&s->detail);
-    if ((rc = recalled(s, q, v)) <= 0)
         return rc;
     tier__node *n = query_node(s, q, &content, &rc);
     if (!n) {
@@ -127,12 +106,31 @@ static int get(tier_session *s, const tier_query *q, tier_value *v, int flags)
     return rc;
 }
 
+/* 0: done the short way; 1: not; else an error. */
+static inline int get_short(tier_session *s, const tier_query *q, tier_value *v)
+{
+    bool calm = !s->deadline && !atomic_load_explicit(&s->canceled, memory_order_relaxed) &&
+                !atomic_load_explicit(&s->root->canceled, memory_order_relaxed);
+    int rc = calm ? 0 : tier__session_check(s);
+    if (rc)
+        return rc;
+    if (s->detail.size)
+        tier__buf_clear(&s->detail);
+    return q ? tier__recall(s, q, v) : 1;
+}
+
 int tier_get(tier_session *s, const tier_query *q, tier_value *v)
 {
-    return get(s, q, v, TIER__WANT_VALUE);
+    if (!s || s->magic != TIER__SESSION_MAGIC || !v)
+        return TIER_EINVAL;
+    int rc = get_short(s, q, v);
+    return rc ? get(s, q, v, TIER__WANT_VALUE, rc) : 0;
 }
 
 int tier_peek(tier_session *s, const tier_query *q, tier_value *v)
 {
-    return get(s, q, v, TIER__WANT_VALUE | TIER__NO_BUILD);
+    if (!s || s->magic != TIER__SESSION_MAGIC || !v)
+        return TIER_EINVAL;
+    int rc = get_short(s, q, v);
+    return rc ? get(s, q, v, TIER__WANT_VALUE | TIER__NO_BUILD, rc) : 0;
 }

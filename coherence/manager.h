@@ -345,10 +345,10 @@ struct tier_cache {
     uint32_t *store_map; /* id on disk -> dependency + 1 */
     size_t store_map_size;
     tier_type *types;
-    uint32_t type_count;             /* ever defined */
-    atomic_uint_fast64_t type_epoch; /* raised when one is undefined */
-    uint64_t epoch;                  /* raised when another process committed */
-    atomic_uint_fast64_t last_news;  /* written under graph */
+    uint32_t type_count;               /* ever defined */
+    atomic_uint_fast64_t recall_epoch; /* raised when a type goes, or a value is replaced */
+    uint64_t epoch;                    /* raised when another process committed */
+    atomic_uint_fast64_t last_news;    /* written under graph */
     uint64_t *mark; /* by dependency id: event and state of requests (I5, I6); guarded by graph */
     size_t mark_capacity;
     struct tier__reverse *reverse; /* NULL: nobody asked yet */
@@ -470,15 +470,18 @@ const struct tier__world_item *tier__world_find(const struct tier__world_item *i
 
 /* ---- session.c */
 int tier__fail(tier_session *s, int rc, const char *format, ...) __attribute__((format(printf, 3, 4)));
-int tier__session_check(tier_session *s); /* 0, or canceled, timed out; sticky */
+int tier__query_check(tier_session *s, const tier_query *q); /* get.c: may it be asked, here? */
+int tier__session_check(tier_session *s);                    /* 0, or canceled, timed out; sticky */
 int tier__say(tier_session *s, int rc, const char *format, ...)
     __attribute__((format(printf, 3, 4))); /* detail only */
 void tier__handed(tier_session *s, int rc, const char *text);
 void tier__stick(tier_session *s, int rc); /* to the running build */
 bool tier__sticky(int rc);                 /* a build that swallowed one fails with it */
 bool tier__remembered(int rc);             /* 0 and failures that are stored like values */
-int tier__lend(tier_session *s, tier__entry *e, uint32_t from, tier_value *v); /* takes over the reference */
-int tier__lend_memory(tier_session *s, void *memory);                          /* freed with the scope */
+/* Both take over the reference. */
+int tier__lend(tier_session *s, tier__entry *e, uint32_t from, tier_value *v);
+int tier__lend_as(tier_session *s, tier__entry *e, const tier_digest *hash, uint32_t from, tier_value *v);
+int tier__lend_memory(tier_session *s, void *memory); /* freed with the scope */
 int tier__frame_add(tier_cache *c, tier__frame *f, uint32_t dep, uint32_t version);
 void tier__frame_fini(tier_cache *c, tier__frame *f);
 void tier__cache_after_fork(tier_cache *c); /* in a child: the parent's store is let go, its own is opened */

@@ -254,7 +254,8 @@ static tier__loan *loan_new(tier_session *s)
         s->free_loans = l->next;
     else if (!(l = tier__alloc(&s->cache->base, sizeof *l)))
         return NULL;
-    memset(l, 0, sizeof *l);
+    l->entry = NULL;
+    l->memory = NULL;
     return l;
 }
 
@@ -290,7 +291,7 @@ static struct tier__scope *scope_of(tier_session *s)
     return s->frame ? &s->frame->scope : &s->scope;
 }
 
-int tier__lend(tier_session *s, tier__entry *e, uint32_t from, tier_value *v)
+int tier__lend_as(tier_session *s, tier__entry *e, const tier_digest *hash, uint32_t from, tier_value *v)
 {
     tier__loan *l = loan_new(s);
     if (!l) {
@@ -299,15 +300,18 @@ int tier__lend(tier_session *s, tier__entry *e, uint32_t from, tier_value *v)
     }
     l->entry = e;
     loan_link(scope_of(s), l);
-    v->data = e->data;
-    v->size = e->data ? e->size : 0;
-    v->object = tier__entry_object(e);
-    v->hash = *tier__entry_hash(e);
-    v->from = from;
-    v->age_ms = 0;
-    v->pin = l;
-    v->reserved = NULL;
+    *v = (tier_value){.data = e->data,
+                      .size = e->data ? e->size : 0,
+                      .object = tier__entry_object(e),
+                      .hash = *hash,
+                      .from = from,
+                      .pin = l};
     return 0;
+}
+
+int tier__lend(tier_session *s, tier__entry *e, uint32_t from, tier_value *v)
+{
+    return tier__lend_as(s, e, tier__entry_hash(e), from, v);
 }
 
 int tier__lend_memory(tier_session *s, void *memory)
@@ -340,7 +344,7 @@ int tier_release(tier_session *s, tier_value *v)
     tier_cache *c = s ? s->cache : v->reserved;
     if (l && !s && !c)
         return TIER_EINVAL; /* it was not detached */
-    memset(v, 0, sizeof *v);
+    *v = (tier_value){0};
     if (!l)
         return 0;
     if (l->scope && s) {

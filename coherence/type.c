@@ -194,7 +194,7 @@ int tier_undefine(tier_cache *c, const tier_type *type)
     }
     pthread_mutex_lock(&c->graph);
     t->undefined = true;
-    atomic_fetch_add(&c->type_epoch, 1);
+    atomic_fetch_add(&c->recall_epoch, 1);
     for (tier_type **at = &c->types; *at; at = &(*at)->next)
         if (*at == t) {
             *at = t->next;
