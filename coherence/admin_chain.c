@@ -54,7 +54,7 @@ static bool run_that_changed(const struct tier__buf *record, const struct tier__
                 continue;
             bool better = !found || (out->created_ms < last_old
                                          ? d.created_ms > out->created_ms
-                                         : d.created_ms >= last_old && d.created_ms < out->created_ms);
+                                         : d.created_ms >= last_old && d.created_ms <= out->created_ms);
             if (better)
                 *out = d;
             found = true;

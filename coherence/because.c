@@ -55,7 +55,7 @@ static struct tier__variant *run_that_changed(tier_cache *c, tier__node *m, cons
             tier__digest_equal(&x->hash, &above->cause.was_digest))
             last_old = x->created_ms;
     }
-    for (uint32_t i = 0; i < m->variant_count; i++) {
+    for (uint32_t i = m->variant_count; i-- > 0;) { /* of one millisecond, the older one */
         struct tier__variant *x = m->variant[i];
         if (x->created_ms <= above->created_ms && tier__digest_equal(&x->hash, &above->cause.is_digest) &&
             (!best ||

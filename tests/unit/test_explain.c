@@ -100,6 +100,12 @@ static int setup(void **state)
     return 0;
 }
 
+/* Runs are told apart by the millisecond. */
+static void next_ms(void)
+{
+    nanosleep(&(struct timespec){0, 3000000}, NULL);
+}
+
 /* What b2sum -l 256 prints of a file, shortened. */
 static void digest_of(const char *path, char text[17])
 {
@@ -130,10 +136,12 @@ static void causes_go_down_to_the_edit(void **state)
     assert_int_equal(ask(report, "main.c"), 0);
     explain(report, "main.c", NULL);
     has("computed because: nothing was remembered");
+    next_ms();
     put("a.h", "second text");
     digest_of("a.h", two);
     assert_int_equal(ask(report, "main.c"), 0);
     chain_is_told(one, two);
+    next_ms();
     put("a.h", "second text, and a remark"); /* the outline is computed again, and cuts off */
     digest_of("a.h", three);
     assert_int_equal(ask(report, "main.c"), 0);
@@ -159,11 +167,11 @@ static void runs_that_were_cut_off_are_passed_over(void **state)
     (void)state;
     digest_of("a.h", one);
     assert_int_equal(ask(report, "main.c"), 0);
-    nanosleep(&(struct timespec){0, 3000000}, NULL); /* runs are told apart by the millisecond */
+    next_ms();
     put("a.h", "second text");
     digest_of("a.h", two);
     assert_int_equal(ask(outline, "a.h"), 0);
-    nanosleep(&(struct timespec){0, 3000000}, NULL);
+    next_ms();
     put("a.h", "second text, and a remark");
     assert_int_equal(ask(outline, "a.h"), 0);
     assert_int_equal(ask(report, "main.c"), 0);
@@ -174,6 +182,7 @@ static void other_formats_say_it_too(void **state)
 {
     (void)state;
     assert_int_equal(ask(report, "main.c"), 0);
+    next_ms();
     put("a.h", "second text");
     assert_int_equal(ask(report, "main.c"), 0);
     explain(report, "main.c", "json");
