@@ -337,6 +337,8 @@ int tier__ban(tier_cache *c, int by, const char *what, void *pattern)
     ban_add(c, sequence, by, copy, pattern);
     if (rc || c->flags & TIER_READ_ONLY)
         c->ban_unlogged = sequence;
+    else if (sequence == c->log_read + 1)
+        c->log_read = sequence; /* our own: who cuts it off tells us nothing new */
     pthread_mutex_unlock(&c->world_lock);
     tier__mark(c, TIER__K_CONTENT, p ? what : NULL);
     return rc ? TIER_EIO : 0; /* this process honours it; others may not have heard */

@@ -204,8 +204,8 @@ static int side_open(struct model *m, struct side *s)
     const tier_root root = {"", m->root};
     char mode[40];
     snprintf(mode, sizeof mode, "config.mode=%u", m->mode);
-    const char *settings[] = {"verify.sample=0", mode, "memory.file=64KiB", "memory.tree=16KiB",
-                              "memory.delta=16KiB"};
+    const char *settings[] = {"verify.sample=0",   "retention.hours=87600", "keep.results=0",    mode,
+                              "memory.file=64KiB", "memory.tree=16KiB",     "memory.delta=16KiB"};
     tier_options o = TIER_INIT(tier_options);
     o.app = "model";
     o.app_version = "1";
@@ -214,7 +214,7 @@ static int side_open(struct model *m, struct side *s)
     o.roots = &root;
     o.root_count = 1;
     o.settings = settings;
-    o.setting_count = m->small ? 5 : 2;
+    o.setting_count = m->small ? 7 : 4; /* builds are counted: nothing may go of itself */
     o.flags = m->null_cache ? TIER_NO_MEMORY : 0;
     int rc = s->api.open(&o, &s->c);
     for (int k = 0; k < TYPES && !rc; k++)
@@ -287,7 +287,7 @@ void world_close(struct model *m)
 
 static void count_ban(struct model *m, const char *path)
 {
-    if (++m->bans > 64) { /* the 65th live one raises the floor: everything older */
+    if (++m->bans > 256) { /* the 257th that a process keeps raises the floor: everything older */
         m->bans = 0;
         memo_ban_all(m);
     } else {
@@ -379,8 +379,8 @@ static void restart(struct model *m, unsigned b)
     if (cache_close(m))
         return;
     m->mode = b % 3;
-    m->overlays = 0; /* local to the process */
-    m->bans = m->disk ? m->bans : 0;
+    m->overlays = 0;                                      /* local to the process */
+    m->bans = !m->disk ? 0 : m->bans < 64 ? m->bans : 64; /* more rows than that are cut off */
     memo_restart(m, -1);
     cache_open(m);
 }
