@@ -161,6 +161,7 @@ struct tier__look { /* the first look at a path, frozen (I9) */
     int rc;         /* of the stat */
     char kind;      /* f d o; 0 when absent */
     bool looked, has_content, has_entries;
+    bool touched;   /* its bytes were asked for */
     bool inherited; /* from the closure that the view stands on: no other version may take its place */
     bool vouched;   /* by the watcher: so it was when the view began */
     int content_rc, entries_rc;
@@ -177,6 +178,7 @@ struct tier__slot {                /* by dependency id */
                            referenced */
     uint32_t from;      /* how it was bound */
     int32_t seen;       /* not RESULT: 0 or the failure that was observed */
+    bool touched;       /* RESULT: its value was asked for */
 };
 struct tier__chunks { /* a growing array whose elements never move */
     void **chunk;
@@ -196,6 +198,7 @@ typedef struct tier__view {
     atomic_bool asked;                /* a result was asked for: closures are for the first one alone */
     struct tier__chunks stale;        /* struct tier__stale by dependency id */
     bool looked;                      /* a path was looked at one by one */
+    uint64_t touched[TIER_DELTA + 1]; /* by tier: bytes of what was asked for, each once */
     struct tier__closure
         *closure; /* verified wholesale at the view's begin: its leaves are this view's looks */
     struct tier__snapshot *snapshot; /* of one that did not hold: what of it does */
@@ -381,6 +384,7 @@ struct tier_cache {
     atomic_uint_fast64_t commit_us, unpublished_us;
     bool memos_dirty, closures_wait;
     struct tier__superseded superseded;
+    atomic_uint_fast64_t session_bytes[TIER_DELTA + 1]; /* by tier: the most that one view asked for */
 };
 enum { TIER__CACHE_MAGIC = 0x54434143, TIER__SESSION_MAGIC = 0x54534553, TIER__TYPE_MAGIC = 0x54545950 };
 
@@ -427,7 +431,8 @@ void tier__failure_digest(int rc, const char *text, tier_digest *out); /* the ob
 /* ---- view.c: looks and observations */
 tier__view *tier__view_new(tier_cache *c);
 void tier__view_unref(tier__view *v);
-struct tier__slot *tier__view_slot(tier__view *v, uint32_t dep); /* lock held; NULL: no memory */
+void tier__view_touch(tier__view *v, bool *touched, const tier__entry *e); /* with its lock held */
+struct tier__slot *tier__view_slot(tier__view *v, uint32_t dep);           /* lock held; NULL: no memory */
 /* What the watcher vouches for; false: look. Before and after a look, so that it may vouch for it later. */
 struct tier__watch_ticket;
 bool tier__look_vouched(tier__view *v, const struct tier__path *p, struct tier__look *out);

@@ -560,5 +560,10 @@ int tier__resolve(tier_session *s, tier__node *n, int flags, struct tier__varian
         *e = built;
     else
         rc = value_of(s, n, *v, flags, e, from);
+    if (!rc && !(*v)->rc && flags & TIER__WANT_VALUE) {
+        pthread_mutex_lock(&s->view->lock);
+        tier__view_touch(s->view, &tier__view_slot(s->view, n->dep)->touched, *e);
+        pthread_mutex_unlock(&s->view->lock);
+    }
     return rc;
 }

@@ -40,14 +40,16 @@ static void memory_stats(const tier_cache *c, void (*each)(void *user, const cha
         const struct {
             const char *what;
             uint64_t value;
-        } rows[] = {{"entries", m.entries},
-                    {"bytes", m.bytes},
-                    {"budget", m.budget},
-                    {"evicted", m.evicted},
-                    {"overdraft", m.overdraft}};
+        } rows[] = {{"entries", m.entries},     {"bytes", m.bytes},
+                    {"budget", m.budget},       {"evicted", m.evicted},
+                    {"overdraft", m.overdraft}, {"session_bytes", atomic_load(&c->session_bytes[t])}};
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
             snprintf(name, sizeof name, "memory.%s.%s", tier[t], rows[i].what);
             each(user, name, (double)rows[i].value);
+        }
+        for (int i = 0; i < TIER__GHOST_STEPS; i++) {
+            snprintf(name, sizeof name, "memory.%s.more_%u", tier[t], tier__ghost_percent[i]);
+            each(user, name, (double)m.ghost_hits[i]);
         }
     }
 }

@@ -82,11 +82,37 @@ tier__view *tier__view_new(tier_cache *c)
     return v;
 }
 
+void tier__view_touch(tier__view *v, bool *touched, const tier__entry *e)
+{
+    v->touched[e->tier] += *touched ? 0 : tier__entry_charge(e);
+    *touched = true;
+}
+
+/* A view that is over: does the memory hold what one like it asks for? */
+static void touched_tell(const tier__view *v)
+{
+    static const char *const tier[] = {"", "file", "tree", "delta"};
+    tier_cache *c = v->cache;
+    for (int t = TIER_FILE; t <= TIER_DELTA && !(c->flags & TIER_NO_MEMORY); t++) {
+        uint_fast64_t most = atomic_load_explicit(&c->session_bytes[t], memory_order_relaxed);
+        uint64_t budget = tier__memory_budget(c->memory, t), mine = v->touched[t];
+        while (mine > most && !atomic_compare_exchange_weak(&c->session_bytes[t], &most, mine))
+            ;
+        if (mine > budget && most <= budget)
+            tier__log(
+                &c->base, TIER_LOG_NOTICE,
+                "one session used %llu KiB of the %s tier, more than its budget of %llu KiB: another like it "
+                "reads or computes a part anew; the setting is memory.%s",
+                (unsigned long long)mine >> 10, tier[t], (unsigned long long)budget >> 10, tier[t]);
+    }
+}
+
 void tier__view_unref(tier__view *v)
 {
     if (!v || atomic_fetch_sub(&v->refs, 1) != 1)
         return;
     tier_cache *c = v->cache;
+    touched_tell(v);
     for (size_t k = 0; k < v->slots.chunk_count; k++) {
         struct tier__slot *slot = v->slots.chunk[k];
         for (size_t i = 0; slot && i < TIER__CHUNK; i++) {
@@ -469,6 +495,13 @@ int tier__view_content(tier_session *s, struct tier__path *p, tier_digest *diges
             *entry = tier__entry_ref(read);
         else
             rc = content_again(s, p, &look, entry);
+    }
+    if (!rc && entry && !look.touched && !look.overlay) {
+        pthread_mutex_lock(&s->view->lock);
+        struct tier__look *l = look_slot(s->view, p);
+        if (l)
+            tier__view_touch(s->view, &l->touched, *entry);
+        pthread_mutex_unlock(&s->view->lock);
     }
     tier__entry_unref(read);
     return rc;

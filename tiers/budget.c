@@ -85,6 +85,7 @@ static uint64_t evict_from(tier__memory *m, struct tier__shard *s, int tier, boo
     struct tier__order *order = &s->tier[tier].order;
     tier__entry *e, *dead = NULL;
     uint64_t bytes = 0;
+    struct tier__ghost ghost = {.bytes = 0};
     tier__lock(&s->lock);
     do
         e = tier__order_victim(order, patient, declined);
@@ -92,9 +93,13 @@ static uint64_t evict_from(tier__memory *m, struct tier__shard *s, int tier, boo
     if (e) {
         tier__order_evicted(&m->own, order, e);
         bytes = tier__entry_charge(e);
+        if (e->queue != TIER__QUEUE_DEAD && tier__ghosts_want(&m->ghosts[tier], &e->key))
+            ghost = (struct tier__ghost){e->key, bytes, tier__entry_cost(e), tier__order_worth(order, e)};
         turn_out(m, s, e, &dead);
     }
     tier__unlock(&s->lock);
+    if (ghost.bytes)
+        tier__ghosts_evicted(&m->own, &m->ghosts[tier], &ghost, tier__memory_budget(m, tier));
     tier__entry_bury(dead);
     return bytes;
 }
@@ -127,6 +132,11 @@ bool tier__memory_make_room(tier__memory *m, int tier, uint64_t bytes)
         if (!evict(m, tier))
             return false;
     return true;
+}
+
+uint64_t tier__memory_budget(const tier__memory *m, int tier)
+{
+    return (uint64_t)atomic_load_explicit(&m->budget[tier].limit, memory_order_relaxed);
 }
 
 void tier__memory_limit(tier__memory *m, int tier, uint64_t bytes)

@@ -19,6 +19,7 @@
 #define TIER_MEMORY_H
 #include "tiers/base/base.h"
 #include "tiers/digest.h"
+#include "tiers/ghost.h"
 
 typedef struct tier__entry tier__entry;
 typedef struct tier__memory tier__memory;
@@ -157,6 +158,7 @@ tier__entry *tier__memory_commit(tier__memory *m, tier__entry *e, uint64_t reser
 /* Changes a tier's budget: the new limit holds for all that is kept or reserved from now on, and what is
  * over it is evicted before this returns, as far as it is not pinned. Any thread. */
 void tier__memory_limit(tier__memory *m, int tier, uint64_t bytes);
+uint64_t tier__memory_budget(const tier__memory *m, int tier);
 /* Evicts, in the policy's order, until what is kept and reserved is at most target bytes, only pins are left,
  * or as much was evicted as was too much at the call (others may go on inserting). The limit stays. Returns
  * the bytes kept and reserved then. */
@@ -172,6 +174,8 @@ struct tier__memory_stats {
     uint64_t reserved;  /* by tier__memory_reserve */
     uint64_t overdraft; /* bytes lent uncached, alive now */
     uint64_t hits, misses, evicted;
+    /* Misses that a budget larger by tier__ghost_percent would have served, and what computing those took. */
+    uint64_t ghost_hits[TIER__GHOST_STEPS], ghost_cost_us[TIER__GHOST_STEPS];
 };
 void tier__memory_stats(const tier__memory *m, int tier, struct tier__memory_stats *out);
 #endif

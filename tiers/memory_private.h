@@ -4,6 +4,7 @@
 #ifndef TIER_MEMORY_PRIVATE_H
 #define TIER_MEMORY_PRIVATE_H
 #include <pthread.h>
+#include "tiers/ghost.h"
 #include "tiers/policy.h"
 #include "tiers/trace.h"
 
@@ -185,6 +186,7 @@ struct tier__memory {
     atomic_uint hand;           /* the shard that evicts next */
     struct tier__budget budget[TIER__TIER_MAX + 1];
     struct tier__ranks ranks[TIER__TIER_MAX + 1];
+    struct tier__ghosts ghosts[TIER__TIER_MAX + 1];
     bool tell_hits; /* a recorder is there, or the policy wants to know of each hit */
     bool rounds;    /* the C library's heap: what it takes is charged, else what was asked for */
     struct tier__numbers numbers;

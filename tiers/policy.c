@@ -107,6 +107,11 @@ tier__entry *tier__order_victim(struct tier__order *o, bool patient, bool *decli
     return e;
 }
 
+float tier__order_worth(const struct tier__order *o, const tier__entry *e)
+{
+    return o->policy->worth ? o->policy->worth(o->state, e) : 0;
+}
+
 void tier__order_evicted(struct tier__base *base, struct tier__order *o, const tier__entry *e)
 {
     if (o->policy->evicted && e->queue != TIER__QUEUE_DEAD)

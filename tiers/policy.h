@@ -49,6 +49,9 @@ struct tier__policy {
     /* Of the next to go; TIER__RANK_NONE: it is empty. NULL: shards give in turn. */
     uint32_t (*rank)(void *state);
     tier__entry *(*victim)(void *state); /* the next to go, out of the policy now; NULL: it is empty */
+    /* Of what is in none, for ghost.h; of no shard in particular, and with no lock held. NULL: all the same.
+     */
+    float (*worth)(const void *state, const tier__entry *e);
     /* A victim that was not pinned went; may be NULL. */
     void (*evicted)(struct tier__base *base, void *state, const tier__entry *e);
 };
@@ -90,6 +93,7 @@ void tier__order_leave(struct tier__order *o, tier__entry *e);
 /* The next one to go. patient: not if others told a lower rank than this one's turns out to be; then
  * *declined. NULL without that: there is none. */
 tier__entry *tier__order_victim(struct tier__order *o, bool patient, bool *declined);
+float tier__order_worth(const struct tier__order *o, const tier__entry *e);
 void tier__order_evicted(struct tier__base *base, struct tier__order *o, const tier__entry *e);
 /* in, here and above: e is in it; else it is parked. */
 void tier__order_demote(struct tier__order *o, tier__entry *e, bool in);

@@ -109,13 +109,20 @@ static float cost_of(const struct state *s, const tier__entry *e)
     return power[n] + (power[n + 1] - power[n]) * ((float)us / (float)(UINT32_C(1) << n) - 1);
 }
 
-static float weigh(struct state *s, tier__entry *e)
+static float worth_of(const void *state, const tier__entry *e)
 {
+    const struct state *s = state;
     unsigned f = frequency_of(s, e);
     float uses = f || !s->worth ? (float)f + 1 : 0.25F;
-    e->queue = (uint8_t)(f + 1);
+    return uses * cost_of(s, e) / (float)tier__entry_charge(e);
+}
+
+static float weigh(struct state *s, tier__entry *e)
+{
+    float worth = worth_of(s, e);
+    e->queue = (uint8_t)(frequency_of(s, e) + 1);
     e->uses = 0;
-    return tier__ranks_floor(s->ranks) + uses * cost_of(s, e) / (float)tier__entry_charge(e);
+    return tier__ranks_floor(s->ranks) + worth;
 }
 
 /* ---- the heap */
@@ -242,6 +249,7 @@ const struct tier__policy tier__policy_gdsf = {
     .leave = leave,
     .rank = rank,
     .victim = victim,
+    .worth = worth_of,
 };
 
 const struct tier__policy tier__policy_worth = {
@@ -253,5 +261,6 @@ const struct tier__policy tier__policy_worth = {
     .leave = leave,
     .rank = rank,
     .victim = victim,
+    .worth = worth_of,
     .evicted = evicted,
 };

@@ -41,6 +41,8 @@ int tier__memory_create(struct tier__base *base, const struct tier__memory_optio
         return TIER_ENOMEM;
     }
     m->recorder = o->recorder;
+    for (int t = TIER__TIER_MIN; t <= TIER__TIER_MAX; t++)
+        tier__ghosts_init(&m->ghosts[t]);
     atomic_init(&m->alive, 1);
     for (int t = TIER__TIER_MIN; t <= TIER__TIER_MAX; t++)
         tier__budget_limit(&m->budget[t], o->budget[t]);
@@ -60,6 +62,8 @@ static void fini_shards(tier__memory *m)
         tier__free(&m->own, s->slots.raw);
     }
     tier__free(&m->own, m->shard[0].tier[TIER__TIER_MIN].order.state);
+    for (int t = TIER__TIER_MIN; t <= TIER__TIER_MAX; t++)
+        tier__ghosts_fini(&m->own, &m->ghosts[t]);
 }
 
 void tier__memory_destroy(tier__memory **pm)
@@ -221,6 +225,13 @@ __attribute__((noinline)) static void note_get(tier__memory *m, int tier, const 
         tier__recorder_note(m->recorder, TIER__TRACE_MISS, tier, key, 0, 0);
 }
 
+__attribute__((noinline)) static void note_miss(tier__memory *m, int tier, const tier_digest *key)
+{
+    struct tier__ghosts *g = &m->ghosts[tier];
+    if (tier__ghosts_want(g, key))
+        tier__ghosts_missed(g, key, tier__memory_budget(m, tier));
+}
+
 tier__entry *tier__memory_find(tier__memory *m, int tier, const tier_digest *key)
 {
     struct tier__shard *s = tier__shard_of(m, key);
@@ -232,6 +243,8 @@ tier__entry *tier__memory_find(tier__memory *m, int tier, const tier_digest *key
     else
         s->tier[tier].misses++;
     tier__unlock(&s->lock);
+    if (!e)
+        note_miss(m, tier, key);
     if (__builtin_expect(m->tell_hits, 0))
         note_get(m, tier, key, e);
     return e;
@@ -249,6 +262,8 @@ tier__entry *tier__memory_take(tier__memory *m, int tier, const tier_digest *key
         s->tier[tier].misses++;
     }
     tier__unlock(&s->lock);
+    if (!e)
+        note_miss(m, tier, key);
     if (__builtin_expect(m->tell_hits, 0))
         note_get(m, tier, key, e);
     return e; /* with the table's reference */
@@ -361,6 +376,17 @@ static tier__entry *yield_to(tier__entry *there, tier__entry *e)
     return there;
 }
 
+/* With more memory it would have stayed. */
+static void note_lent(tier__memory *m, const tier__entry *e)
+{
+    struct tier__ghosts *g = &m->ghosts[e->tier];
+    if (tier__ghosts_want(g, &e->key))
+        tier__ghosts_evicted(&m->own, g,
+                             &(struct tier__ghost){e->key, tier__entry_charge(e), tier__entry_cost(e),
+                                                   tier__order_worth(&m->shard[0].tier[e->tier].order, e)},
+                             tier__memory_budget(m, e->tier));
+}
+
 tier__entry *tier__memory_commit(tier__memory *m, tier__entry *e, uint64_t reserved)
 {
     struct tier__shard *s = tier__shard_of(m, &e->key);
@@ -376,8 +402,10 @@ tier__entry *tier__memory_commit(tier__memory *m, tier__entry *e, uint64_t reser
     if (m->recorder)
         tier__recorder_note(m->recorder, TIER__TRACE_PUT, e->tier, &e->key, tier__entry_charge(e),
                             tier__entry_cost(e));
-    if (!kept)
+    if (!kept) {
+        note_lent(m, e);
         return e;
+    }
     tier__lock(&s->lock);
     there = find_pinned(s, e->tier, &e->key);
     bool entered = there || enter(m, s, e);
@@ -480,6 +508,11 @@ void tier__memory_stats(const tier__memory *m, int tier, struct tier__memory_sta
     const struct tier__budget *b = &m->budget[tier];
     *out = (struct tier__memory_stats){.budget = (uint64_t)atomic_load(&b->limit)};
     sum_tier(m, tier, out);
+    struct tier__ghosts *g = (struct tier__ghosts *)&m->ghosts[tier]; /* a mutex is locked, as above */
+    pthread_mutex_lock(&g->lock);
+    memcpy(out->ghost_hits, g->hits, sizeof g->hits);
+    memcpy(out->ghost_cost_us, g->cost_us, sizeof g->cost_us);
+    pthread_mutex_unlock(&g->lock);
     out->reserved = atomic_load_explicit(&b->reserved, memory_order_relaxed);
     out->overdraft = atomic_load_explicit(&b->overdraft, memory_order_relaxed);
     uint64_t used = tier__budget_used(b);
