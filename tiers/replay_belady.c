@@ -4,7 +4,7 @@
  */
 #include "tiers/replay.h"
 
-enum { NEVER = UINT32_MAX };
+#define NEVER UINT32_MAX
 
 struct item {
     uint32_t next, key; /* when it is asked for again */

@@ -186,8 +186,8 @@ static inline void fetch_bucket(const struct tier__slots *s, const tier_digest *
 {
     uint32_t i =
         tier__slot_home(tier__slot_bits(key), atomic_load_explicit(&s->buckets, memory_order_relaxed));
-    __builtin_prefetch((const char *)atomic_load_explicit(&s->bucket, memory_order_relaxed) +
-                       i * sizeof(struct tier__bucket));
+    uintptr_t first = (uintptr_t)atomic_load_explicit(&s->bucket, memory_order_relaxed);
+    __builtin_prefetch((const void *)(first + i * sizeof(struct tier__bucket)));
 }
 
 static inline tier__entry *find_pinned(struct tier__shard *s, int tier, const tier_digest *key)
