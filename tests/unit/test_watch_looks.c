@@ -322,6 +322,18 @@ static void files_with_several_links_are_looked_at(void **state)
     assert_true(looks_at("u2", "u2\n") == 1);
     command("echo by yet another >../away/two");
     text_is("u2", "by yet another\n");
+
+    char path[128]; /* the file that was watched lives on, under no name; another has taken its place */
+    snprintf(path, sizeof path, "%s/src/u3", top);
+    text_is("u3", "u3\n");
+    int fd = open(path, O_RDONLY);
+    command("echo new >n && mv n u3");
+    usleep(SETTLED_US); /* so that its digest is known */
+    text_is("u3", "new\n");
+    text_is("u3", "new\n");
+    command("ln u3 ../away/three && echo by another name >../away/three");
+    text_is("u3", "by another name\n");
+    close(fd);
 }
 
 static void links_within_are_followed(void **state)
@@ -459,6 +471,18 @@ static void a_view_is_of_one_moment(void **state)
     assert_int_equal(tier_end(&s), 0);
     text_is("u1", NULL);
     text_is("new", "1\n");
+    /* What another session saw after this one began is not of its moment. */
+    tier_session *later;
+    struct figures a, b;
+    assert_int_equal(tier_begin(cache, NULL, &s), 0);
+    assert_int_equal(tier_begin(cache, NULL, &later), 0);
+    assert_int_equal(tier_stat(later, "u9", &kind), 0);
+    assert_int_equal(tier_stats(cache, take, &a), 0);
+    assert_int_equal(tier_stat(s, "u9", &kind), 0);
+    assert_int_equal(tier_stats(cache, take, &b), 0);
+    assert_true(b.look == a.look + 1);
+    assert_int_equal(tier_end(&later), 0);
+    assert_int_equal(tier_end(&s), 0);
 }
 
 static void sync_is_a_barrier(void **state)
