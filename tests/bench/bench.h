@@ -49,6 +49,7 @@ struct bench_contender {
     uint64_t (*run)(void *self, const struct bench_batch *batch); /* a sum of the results, whatever it is */
     void (*before)(void *self, uint32_t pass); /* untimed, before each batch; NULL: nothing */
     uint64_t count;   /* operations a batch and thread; 0: as many as take bench.batch_ns */
+    uint64_t least;   /* where count is 0: no batch is shorter, as its beginning and end are work, too */
     unsigned threads; /* 0: 1. The time of an operation is then wall time by all threads' operations */
     bool own;         /* it goes through data of its own: its sum is not compared */
     uint64_t bytes;   /* that an operation handles, for MB/s; 0: none is shown */

@@ -87,6 +87,7 @@ static void race(struct bench *b, const struct peer_world *w, const struct side 
         run[m].goes_on = evicting;
         c[m] = (struct bench_contender){side[i].peer->name, &run[m], side[i].peer->run[row->op],
                                         .threads = row->threads};
+        c[m].least = row->op == PEER_PUT ? side[i].peer->group : 0;
         c[m++].own = side[i].own != NULL;
     }
     char *name = bench_text("%s %s", row->what, size_name(w->size));

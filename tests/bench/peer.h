@@ -50,7 +50,8 @@ struct peer {
     void *(*open)(const struct peer_setup *s); /* NULL: not built in */
     void (*close)(void *p);
     uint64_t (*run[PEER_OPS])(void *self, const struct bench_batch *batch);
-    uint32_t most; /* keys that it is given, as more take too long to fill in; 0: all */
+    uint32_t group; /* puts that a batch has at least, being one transaction; 0: it is none */
+    uint32_t most;  /* keys that it is given, as more take too long to fill in; 0: all */
 };
 #define PEERS(X) X(floor) X(tierkit) X(glib) X(uthash) X(tkrzw) X(kyoto) X(lmdb) X(rocksdb) X(sqlite) X(files)
 #define PEER_DECLARE(name) extern const struct peer peer_##name;

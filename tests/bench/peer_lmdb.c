@@ -112,7 +112,8 @@ const struct peer peer_lmdb = {.name = "lmdb",
                                .evicts = false,
                                .open = lmdb_open,
                                .close = lmdb_close,
-                               .run = {PEER_RUNS_LENDING(lmdb)}};
+                               .run = {PEER_RUNS_LENDING(lmdb)},
+                               .group = 1000};
 
 /* ---- files: 256 directories, opened once; put writes beside and renames. To make one takes 110 us (ext4).
  */

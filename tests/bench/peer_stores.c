@@ -243,7 +243,8 @@ const struct peer peer_sqlite = {.name = "sqlite",
                                  .evicts = false,
                                  .open = sqlite_open,
                                  .close = sqlite_close,
-                                 .run = {PEER_RUNS_LENDING(sqlite)}};
+                                 .run = {PEER_RUNS_LENDING(sqlite)},
+                                 .group = 1000};
 #else
 PEER_ABSENT(sqlite);
 #endif

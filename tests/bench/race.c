@@ -78,13 +78,13 @@ static uint64_t calibrate(const struct bench *b, const struct bench_contender *c
     if (b->quick)
         return 50;
     uint64_t want = b->batch_ns * (c->threads > 1 ? SHARED_BATCH : 1);
-    for (uint64_t count = 16;; count *= 4) {
+    for (uint64_t count = c->least ? c->least : 16;; count *= 4) {
         uint64_t ns = batch(c, 0, count, &sum);
         bench_keep(&sum);
         if (ns < want / 4)
             continue;
         count = (uint64_t)((double)count * (double)want / (double)ns);
-        return count ? count : 1;
+        return count > c->least ? count : c->least ? c->least : 1;
     }
 }
 

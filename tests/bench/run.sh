@@ -59,7 +59,7 @@ check 'the JSON is well formed' well_formed "$work/all.json"
 check 'it has its schema' holds "$work/all.json" '"schema": 1,'
 check 'it says that its figures mean nothing' holds "$work/all.json" '"quick": true'
 check 'every goal finds its rows, or says which peer is missing' lacks "$work/all.json" 'no such row'
-check 'no figure is zero' lacks "$work/all.json" '"best": 0,'
+check 'no time is zero' lacks "$work/all.json" '"unit": "ns", "best": 0,'
 check 'the plot is an SVG' holds "$work/all.svg" '^</svg>$'
 for group in $("$bench" --list | awk '{ print $1 }'); do
     check "group $group has rows" has_rows "$group"
