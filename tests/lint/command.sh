@@ -89,6 +89,8 @@ check "two of them" "tierlint: note: 2 files include headers that were not found
     "$("$LINT" . 2>&1)"
 check "not where they are listed" "0" "$("$LINT" --enable=unresolved-include . 2>&1 | grep -c note)"
 check "nor on the output" "" "$("$LINT" . 2>/dev/null)"
+check "a budget too small for one scan is told" "1 0" "$(TIERKIT_MEMORY_TREE=1KiB "$LINT" -d ../small-budget --no-system --stats a.c 2>&1 |
+    grep -c '^hint: one run needs .* KiB of the tree tier.* is 1 KiB') $("$LINT" -d ../small-budget --no-system --stats a.c 2>&1 | grep -c '^hint:')"
 check "the counters begin with a summary" "1" "$("$LINT" --no-cache --no-system --stats a.c 2>&1 |
     head -n 1 | grep -c '^this run: files read [0-9]*, parsed 1; functions judged 1; files rendered 0$')"
 check "a wrong option far from all" "tierlint: unknown option '--bogus'

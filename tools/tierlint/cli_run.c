@@ -99,7 +99,26 @@ static void print_stat(void *user, const char *name, double value)
 /* What a reader looks for first; the counters below say more, one a line, for scripts. */
 typedef struct summary {
     double read, outlines, judged, rendered;
+    double used[3], budget[3],
+        more[3]; /* of the tiers: by this run; misses that twice the budget would serve */
 } summary;
+
+static const char *const tiers[] = {"file", "tree", "delta"};
+
+static void sum_memory(summary *sum, const char *name, double value)
+{
+    for (int t = 0; t < 3; t++) {
+        size_t n = strlen(tiers[t]);
+        if (strncmp(name, "memory.", 7) != 0 || strncmp(name + 7, tiers[t], n) != 0)
+            continue;
+        if (strcmp(name + 7 + n, ".session_bytes") == 0)
+            sum->used[t] = value;
+        else if (strcmp(name + 7 + n, ".budget") == 0)
+            sum->budget[t] = value;
+        else if (strcmp(name + 7 + n, ".more_100") == 0)
+            sum->more[t] = value;
+    }
+}
 
 static void sum_stat(void *user, const char *name, double value)
 {
@@ -112,6 +131,8 @@ static void sum_stat(void *user, const char *name, double value)
         sum->judged = value;
     } else if (strcmp(name, "type.render.built") == 0) {
         sum->rendered = value;
+    } else {
+        sum_memory(sum, name, value);
     }
 }
 
@@ -121,6 +142,15 @@ void cli_stats(const cli *c)
     tier_stats(c->cache, sum_stat, &sum);
     fprintf(stderr, "this run: files read %.0f, parsed %.0f; functions judged %.0f; files rendered %.0f\n\n",
             sum.read, sum.outlines, sum.judged, sum.rendered);
+    for (int t = 0; t < 3; t++) {
+        if (sum.used[t] > sum.budget[t]) {
+            fprintf(
+                stderr,
+                "hint: one run needs %.0f KiB of the %s tier, its budget (memory.%s) is %.0f KiB: too small "
+                "for one scan; twice that would have served %.0f misses\n",
+                sum.used[t] / 1024, tiers[t], tiers[t], sum.budget[t] / 1024, sum.more[t]);
+        }
+    }
     tier_stats(c->cache, print_stat, NULL);
 }
 
