@@ -427,8 +427,15 @@ static tier__entry *value_known(tier_session *s, tier__node *n, const struct tie
     if (e)
         return e;
     int tier = (int)n->type->def.tier;
-    return n->type->def.flags & TIER_EXCLUSIVE ? tier__memory_take(c->memory, tier, &v->key)
-                                               : tier__memory_find(c->memory, tier, &v->key);
+    e = n->type->def.flags & TIER_EXCLUSIVE ? tier__memory_take(c->memory, tier, &v->key)
+                                            : tier__memory_find(c->memory, tier, &v->key);
+    if (e && !tier__digest_equal(tier__entry_hash(e), &v->hash)) {
+        /* of the same recorded inputs, from before somebody else was told to make it again */
+        tier__memory_remove(c->memory, tier, &v->key);
+        tier__entry_unref(e);
+        e = NULL;
+    }
+    return e;
 }
 
 static int value_of(tier_session *s, tier__node *n, struct tier__variant *v, int flags, tier__entry **e,

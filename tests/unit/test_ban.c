@@ -129,14 +129,43 @@ static void by_age(void **state)
     assert_int_equal(tier_invalidate(cache, 3, "1h"), TIER_EINVAL);
 }
 
+static int outside(tier_session *s, const tier_query *q, tier_out *out, void *user)
+{
+    (void)q;
+    int rc = tier_tag(s, "outside");
+    return rc ? rc : tier_out_bytes(out, user, sizeof(int));
+}
+
+/* The answers before and after a ban lie under one content key: a view that is bound to the older one is not
+ * given the bytes of the newer. */
+static void answers_of_one_key(void **state)
+{
+    int world = 1;
+    const tier_type *type = define("outside", 0, outside, &world);
+    tier_query q = {.type = type};
+    tier_value v;
+    (void)state;
+    tier_session *old = begin(0), *fork;
+    assert_int_equal(tier_get(old, &q, &v), 0);
+    assert_int_equal(tier_fork(old, &fork), 0);
+    world = 2;
+    assert_int_equal(tier_invalidate(cache, TIER_BY_TAG, "outside"), 0);
+    tier_session *s = begin(0);
+    assert_int_equal(tier_get(s, &q, &v), 0);
+    assert_int_equal(*(const int *)v.data, 2);
+    assert_int_equal(tier_get(fork, &q, &v), 0);
+    int seen = *(const int *)v.data;
+    assert_int_equal(tier_end(&s), 0);
+    assert_int_equal(tier_end(&fork), 0);
+    assert_int_equal(tier_end(&old), 0);
+    assert_int_equal(seen, 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, world_teardown)
     static const struct CMUnitTest tests[] = {
-        TEST(by_name),
-        TEST(by_pattern),
-        TEST(patterns_of_others),
-        TEST(by_age),
+        TEST(by_name), TEST(by_pattern), TEST(patterns_of_others), TEST(by_age), TEST(answers_of_one_key),
     };
     return cmocka_run_group_tests_name("bans", tests, NULL, NULL);
 }
