@@ -180,6 +180,13 @@ int tier__view_entries(tier_session *s, struct tier__path *p, tier_digest *diges
         rc = entries_read(s, p, &id, &e);
         if (look.vouched && (rc || !tier__statid_equal(&id, &look.id)))
             tier__look_outdated(v);
+        if (look.inherited && (rc == 0 || observed(rc)) && (rc || !tier__statid_equal(&id, &look.id))) {
+            /* the closure that the view stands on has vouched for the names that were there */
+            tier__entry_unref(e);
+            atomic_store(&v->changed, true);
+            return tier__fail(s, TIER_ECHANGED, "the names in %s that this session stands on are gone",
+                              p->key);
+        }
     }
     if (rc && !observed(rc))
         return rc == TIER_ECHANGED ? rc : tier__fail(s, rc, "cannot read directory %s", p->key);

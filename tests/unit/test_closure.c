@@ -193,6 +193,22 @@ static void an_absence_holds_for_the_view(void **state)
     tier_end(&old);
 }
 
+/* The directory was looked at with its absence, and its names are read only now. */
+static void names_are_of_the_view(void **state)
+{
+    tier_session *old;
+    tier_value v;
+    char answer[8];
+    (void)state;
+    usleep(SETTLED_US);
+    expect("p", "0one");
+    assert_int_equal(tier_begin(cache, NULL, &old), 0);
+    assert_int_equal(ask(old, "p", answer), 0);
+    put("p", "");
+    assert_int_equal(tier_list(old, ".", "p", &v), TIER_ECHANGED);
+    assert_int_equal(tier_end(&old), TIER_ECHANGED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,6 +217,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_view_sees_one_version, setup, teardown),
         cmocka_unit_test_setup_teardown(two_results_of_one_view_agree, setup, teardown),
         cmocka_unit_test_setup_teardown(an_absence_holds_for_the_view, setup, teardown),
+        cmocka_unit_test_setup_teardown(names_are_of_the_view, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
