@@ -562,5 +562,6 @@ void tier__session_over(tier_cache *c)
         if (last)
             tier__memory_clear(c->memory);
     }
+    tier__governor_look(&c->governor, &c->base, c->memory, tier__monotonic_ms());
     tier__pending_flush(c, false);
 }

@@ -20,6 +20,7 @@
 #include "coherence/recall.h"
 #include "tiers/base/profile.h"
 #include "tiers/digest.h"
+#include "tiers/governor.h"
 #include "tiers/memory.h"
 #include "tiers/store.h"
 
@@ -333,6 +334,7 @@ struct tier_cache {
     struct tier__store_options store_options;
     char *store_dir;
     tier__memory *memory;
+    struct tier__governor governor; /* of its limits */
     struct tier__hub *hub;
     struct tier__watch *watch;
     bool watch_asked; /* for `watch = on`; guarded by world */

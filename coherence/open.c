@@ -178,6 +178,14 @@ static int memory_open(tier_cache *c)
     m.budget[TIER_TREE] = (uint64_t)tier__profile_int(p, TIER__KEY_MEMORY_TREE);
     m.budget[TIER_DELTA] = (uint64_t)tier__profile_int(p, TIER__KEY_MEMORY_DELTA);
     trace_open(c, &m.recorder);
+    struct tier__governor_options g = {.trim = tier__profile_ratio(p, TIER__KEY_PRESSURE_TRIM),
+                                       .hard = tier__profile_ratio(p, TIER__KEY_PRESSURE_HARD),
+                                       .keep = tier__profile_ratio(p, TIER__KEY_PRESSURE_KEEP),
+                                       .sizing =
+                                           tier__profile_int(p, TIER__KEY_MONITOR_AUTO_SIZE) == TIER__ON,
+                                       .root = ""};
+    memcpy(g.budget, m.budget, sizeof g.budget);
+    tier__governor_init(&c->governor, &g);
     int rc = tier__memory_create(&c->base, &m, &c->memory);
     if (rc)
         tier__recorder_close(&m.recorder);
@@ -225,6 +233,8 @@ static void cache_free(tier_cache *c)
     tier__world_unref(c, c->world);
     tier__hub_destroy(&c->hub);
     tier__free(&c->base, c->superseded.item);
+    if (c->memory)
+        tier__governor_fini(&c->governor);
     tier__memory_destroy(&c->memory);
     tier__store_close(&c->store);
     for (size_t i = 0; i < c->root_count; i++) {

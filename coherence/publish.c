@@ -49,5 +49,7 @@ int tier__publish(tier_session *s, tier__node *n, struct tier__built *b)
     }
     if (!rc && c->hub && b->entry)
         tier__publish_result(c, n, b->entry);
+    tier__governor_look(&c->governor, &c->base, c->memory,
+                        tier__monotonic_ms()); /* long sessions fill memory */
     return rc;
 }

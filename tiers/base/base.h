@@ -45,6 +45,8 @@
     X(MEMORY_EVICTED, "memory.evicted", "entries evicted")                                    \
     X(MEMORY_SUPERSEDED, "memory.superseded", "entries whose place a newer version took")     \
     X(MEMORY_OVERDRAFT, "memory.overdraft", "bytes lent beyond the budget, uncached")         \
+    X(MEMORY_TRIM, "memory.trim", "times that pressure lowered the limits")                   \
+    X(MEMORY_MOVE, "memory.move", "times that memory moved between the tiers")                \
     X(STORE_GET, "store.get", "records read from disk")                                       \
     X(STORE_PUT, "store.put", "records written to disk")                                      \
     X(STORE_COMMIT, "store.commit", "write transactions")                                     \

@@ -26,10 +26,12 @@
       TIER__MIB(1000), "tree tier: memory for parsed values")                                              \
     X(MEMORY_DELTA, "memory.delta", SIZE, "bytes", 0, TIER__GIB(1024), TIER__MIB(64), TIER__MIB(32),       \
       TIER__MIB(128), "delta tier: memory for results of passes")                                          \
-    X(PRESSURE_TRIM, "pressure.trim", RATIO, "of budget", 50, 1000, 800, 600, 700,                         \
-      "trim above this part of the budget")                                                                \
-    X(PRESSURE_HARD, "pressure.hard", RATIO, "of budget", 50, 1000, 900, 750, 850,                         \
-      "trim hard above this part of the budget")                                                           \
+    X(PRESSURE_TRIM, "pressure.trim", RATIO, "of memory", 50, 1000, 800, 600, 700,                         \
+      "trim above this part of the memory there is")                                                       \
+    X(PRESSURE_HARD, "pressure.hard", RATIO, "of memory", 50, 1000, 900, 750, 850,                         \
+      "trim hard above this part of the memory there is")                                                  \
+    X(PRESSURE_KEEP, "pressure.keep", RATIO, "of budget", 0, 1000, 250, 250, 250,                          \
+      "a tier keeps this part of its budget under any pressure")                                           \
     X(KEEP_RESULTS, "keep.results", COUNT, "results", 0, 1000000000, 5000, 0, 10000,                       \
       "delta results kept on disk; 0: bytes and runs decide")                                              \
     X(KEEP_RUNS, "keep.runs", COUNT, "runs", 1, 1000, 2, 2, 2,                                             \

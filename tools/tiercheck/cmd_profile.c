@@ -40,13 +40,12 @@ static int list(tool *t, const char *name, const char *origin)
 /* Settings that are accepted, resolved and read by nothing yet: docs/DESIGN.md, section 18. */
 static bool is_idle(const char *name)
 {
-    static const char *const idle[] = {"pressure.trim", "pressure.hard", "store.backup_hours",
-                                       "warm.predict",  "warm.start",    "warm.changed_only",
-                                       "lease_ms"};
+    static const char *const idle[] = {"store.backup_hours", "warm.predict", "warm.start",
+                                       "warm.changed_only"};
     for (size_t i = 0; i < sizeof idle / sizeof *idle; i++)
         if (strcmp(name, idle[i]) == 0)
             return true;
-    return strncmp(name, "monitor.", 8) == 0;
+    return strncmp(name, "monitor.", 8) == 0 && strcmp(name, "monitor.auto_size") != 0;
 }
 
 static void on_show(void *user, const tier_setting *s)
