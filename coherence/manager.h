@@ -16,6 +16,7 @@
 #define TIER_MANAGER_H
 #include <pthread.h>
 #include "coherence/doors.h"
+#include "coherence/ids.h"
 #include "coherence/path.h"
 #include "coherence/recall.h"
 #include "tiers/base/profile.h"
@@ -34,8 +35,7 @@ enum {
     TIER__TEXT_MAX = 4096,  /* of a remembered failure's text */
     TIER__SMALL_BLOB = 512, /* lives in the variant: half of a real analyzer's results, one put less each */
     TIER__PENDING_BUCKETS = 4096,
-    TIER__CLOSURE_MIN = 64, /* results below a request that make a list of its leaves worth its writing */
-    TIER__CHUNK = 256       /* of the arrays by id */
+    TIER__CLOSURE_MIN = 64 /* results below a request that make a list of its leaves worth its writing */
 };
 
 /* Dependency kinds: on disk and in content keys, so numbers are for ever. What the name is; what is observed.
@@ -181,10 +181,6 @@ struct tier__slot {                /* by dependency id */
     int32_t seen;       /* not RESULT: 0 or the failure that was observed */
     bool touched;       /* RESULT: its value was asked for */
 };
-struct tier__chunks { /* a growing array whose elements never move */
-    void **chunk;
-    size_t chunk_count, element;
-};
 typedef struct tier__view {
     atomic_uint refs;
     tier_cache *cache;
@@ -296,10 +292,6 @@ struct tier__root {
     int fd;
     uint64_t dev, ino;
 };
-struct tier__table_of { /* hash table with chains through the element */
-    void **bucket;
-    size_t bucket_count, count;
-};
 struct tier__pending {                 /* a result that waits for its commit */
     struct tier__pending *next, *same; /* same: in its bucket by content key */
     tier__node *node;
@@ -389,15 +381,6 @@ struct tier_cache {
     atomic_uint_fast64_t session_bytes[TIER_DELTA + 1]; /* by tier: the most that one view asked for */
 };
 enum { TIER__CACHE_MAGIC = 0x54434143, TIER__SESSION_MAGIC = 0x54534553, TIER__TYPE_MAGIC = 0x54545950 };
-
-/* ---- ids.c: arrays by id, hash tables */
-void *tier__chunks_at(const struct tier__chunks *a, size_t i); /* NULL: beyond */
-void *tier__chunks_make(struct tier__base *b, struct tier__chunks *a,
-                        size_t i); /* cleared; NULL: out of memory */
-void tier__chunks_fini(struct tier__base *b, struct tier__chunks *a);
-/* Room for one more element; false: out of memory. */
-bool tier__table_grow(struct tier__base *b, struct tier__table_of *t, uint64_t (*hash)(void *),
-                      void **(*chain)(void *));
 
 /* ---- graph.c: nodes, dependencies, versions, variants */
 tier__node *tier__node_of(tier_cache *c, const tier_type *type, struct tier__path *path, const void *args,

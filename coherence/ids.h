@@ -1,0 +1,22 @@
+/* ids.h - arrays by id, whose elements never move, and hash tables with chains through their elements. */
+#ifndef TIER_IDS_H
+#define TIER_IDS_H
+#include "tiers/base/base.h"
+
+enum { TIER__CHUNK = 256 }; /* elements of one piece */
+struct tier__chunks {       /* a growing array whose elements never move */
+    void **chunk;
+    size_t chunk_count, element;
+};
+struct tier__table_of { /* hash table with chains through the element */
+    void **bucket;
+    size_t bucket_count, count;
+};
+void *tier__chunks_at(const struct tier__chunks *a, size_t i); /* NULL: beyond */
+void *tier__chunks_make(struct tier__base *b, struct tier__chunks *a,
+                        size_t i); /* cleared; NULL: out of memory */
+void tier__chunks_fini(struct tier__base *b, struct tier__chunks *a);
+/* Room for one more element; false: out of memory. */
+bool tier__table_grow(struct tier__base *b, struct tier__table_of *t, uint64_t (*hash)(void *),
+                      void **(*chain)(void *));
+#endif
