@@ -468,10 +468,8 @@ void tier__handed(tier_session *s, int rc, const char *text);
 void tier__stick(tier_session *s, int rc); /* to the running build */
 bool tier__sticky(int rc);                 /* a build that swallowed one fails with it */
 bool tier__remembered(int rc);             /* 0 and failures that are stored like values */
-/* Both take over the reference. */
-int tier__lend(tier_session *s, tier__entry *e, uint32_t from, tier_value *v);
-int tier__lend_as(tier_session *s, tier__entry *e, const tier_digest *hash, uint32_t from, tier_value *v);
-int tier__lend_memory(tier_session *s, void *memory); /* freed with the scope */
+int tier__lend(tier_session *s, tier__entry *e, uint32_t from, tier_value *v); /* takes over the reference */
+int tier__lend_memory(tier_session *s, void *memory);                          /* freed with the scope */
 int tier__frame_add(tier_cache *c, tier__frame *f, uint32_t dep, uint32_t version);
 void tier__frame_fini(tier_cache *c, tier__frame *f);
 void tier__cache_after_fork(tier_cache *c); /* in a child: the parent's store is let go, its own is opened */

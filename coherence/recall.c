@@ -75,9 +75,15 @@ static inline const struct tier__recall_line *find(const tier_session *s, const 
     size_t path_size = q->path ? strlen(q->path) : 0;
     uint32_t hash = query_hash(q, path_size);
     __builtin_prefetch(&home_of(r, hash >> 2)->key);
-    for (uint32_t i = hash >> 2; home_of(r, i)->node; i++)
-        if (line_is(home_of(r, i), hash, q, path_size))
-            return home_of(r, i);
+    for (uint32_t i = hash >> 2; home_of(r, i)->node; i++) {
+        const struct tier__recall_line *l = home_of(r, i);
+        if (l->hash != hash)
+            continue;
+        for (size_t k = 0; k < sizeof l->near / sizeof *l->near; k++)
+            __builtin_prefetch(l->near[k]);
+        if (line_is(l, hash, q, path_size))
+            return l;
+    }
     return NULL;
 }
 
@@ -103,7 +109,7 @@ int tier__recall(tier_session *s, const tier_query *q, tier_value *v)
     }
     add_one(&s->recall.type_hits[q->type->index]);
     add_one(&s->recall.tier_hits[tier - TIER_TREE]);
-    return tier__lend_as(s, e, &l->value, TIER_HIT, v);
+    return tier__lend(s, e, TIER_HIT, v);
 }
 
 static bool grow(struct tier__base *b, struct tier__recall *r)
@@ -168,8 +174,8 @@ void tier__recall_add(tier_session *s, const tier_query *q, tier__node *n, const
     struct tier__recall_line l = {.hash = query_hash(q, path_size),
                                   .node = n,
                                   .type = q->type,
-                                  .key = e->key,
-                                  .value = *tier__entry_hash(e)};
+                                  .near = {e, tier__entry_hash(e), e->data},
+                                  .key = e->key};
     l.is_long = path_size >= TIER__RECALL_WORDS;
     if (l.is_long)
         l.interned = n->path->key;

@@ -6,9 +6,11 @@
  * table each time, by that key. Not remembered is what the view keeps by itself (once, null cache), what is
  * lent to one at a time, failures, and contents without a path.
  *
- * COST      Two cache lines side by side here, then what a table hit costs: the words of a path up to 39
- *           bytes are in the line, and so is the value hash. No lock, no digest, no allocation, no system
- *           call; tests/unit/test_hit_path.c counts them.
+ * COST      Two cache lines side by side here, then what a table hit costs. The words of a path up to 47
+ *           bytes are in the line. It also says where the value was when the line was made, so that the lines
+ *           of the value come into the cache while the table is being asked, and not one after the other:
+ *           that is a hint and nothing is read there. No lock, no digest, no allocation, no system call;
+ *           tests/unit/test_hit_path.c counts them.
  * MEMORY    128 bytes a line, at most three quarters of them used; freed with the session. No memory: not
  *           remembered.
  * THREADS   A session's own; the counters are read by tier_stats. */
@@ -17,7 +19,7 @@
 #include <stdatomic.h>
 #include "tiers/digest.h"
 
-enum { TIER__RECALL_WORDS = 40 };
+enum { TIER__RECALL_WORDS = 48 };
 struct tier__recall_line {
     uint32_t hash;    /* low bits: with arguments, without a path */
     uint32_t version; /* observed version of its RESULT dependency */
@@ -31,7 +33,8 @@ struct tier__recall_line {
             char is_long;
         };
     };
-    tier_digest key, value; /* content key, value hash */
+    const void *near[3]; /* hints: the entry, its hash, its data */
+    tier_digest key;     /* content key */
 };
 _Static_assert(sizeof(struct tier__recall_line) == 128, "two cache lines");
 

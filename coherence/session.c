@@ -291,7 +291,7 @@ static struct tier__scope *scope_of(tier_session *s)
     return s->frame ? &s->frame->scope : &s->scope;
 }
 
-int tier__lend_as(tier_session *s, tier__entry *e, const tier_digest *hash, uint32_t from, tier_value *v)
+int tier__lend(tier_session *s, tier__entry *e, uint32_t from, tier_value *v)
 {
     tier__loan *l = loan_new(s);
     if (!l) {
@@ -303,15 +303,10 @@ int tier__lend_as(tier_session *s, tier__entry *e, const tier_digest *hash, uint
     *v = (tier_value){.data = e->data,
                       .size = e->data ? e->size : 0,
                       .object = tier__entry_object(e),
-                      .hash = *hash,
+                      .hash = *tier__entry_hash(e),
                       .from = from,
                       .pin = l};
     return 0;
-}
-
-int tier__lend(tier_session *s, tier__entry *e, uint32_t from, tier_value *v)
-{
-    return tier__lend_as(s, e, tier__entry_hash(e), from, v);
 }
 
 int tier__lend_memory(tier_session *s, void *memory)
