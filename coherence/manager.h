@@ -343,7 +343,7 @@ struct tier_cache {
     size_t store_map_size;
     tier_type *types;
     uint32_t type_count;               /* ever defined */
-    atomic_uint_fast64_t recall_epoch; /* raised when a type goes, or a value is replaced */
+    atomic_uint_fast64_t recall_epoch; /* raised when a type goes */
     uint64_t epoch;                    /* raised when another process committed */
     atomic_uint_fast64_t last_news;    /* written under graph */
     uint64_t *mark; /* by dependency id: event and state of requests (I5, I6); guarded by graph */

@@ -31,7 +31,6 @@ int tier__publish(tier_session *s, tier__node *n, struct tier__built *b)
         pthread_mutex_unlock(&c->graph);
         if (different) {
             tier__undeclared(s, n, "built again");
-            atomic_fetch_add(&c->recall_epoch, 1);
             tier__memory_remove(c->memory, (int)n->type->def.tier, &b->variant->key);
         }
     }

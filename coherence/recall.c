@@ -102,6 +102,10 @@ int tier__recall(tier_session *s, const tier_query *q, tier_value *v)
     tier__entry *e = l ? tier__memory_find(s->cache->memory, tier, &l->key) : NULL;
     if (!e)
         return 1;
+    if (tier__digest_word(tier__entry_hash(e)) != l->value) {
+        tier__entry_unref(e);
+        return 1;
+    }
     if (s->frame && tier__frame_add(s->cache, s->frame, l->node->dep, l->version)) {
         tier__entry_unref(e);
         s->frame->out_of_memory = true;
@@ -175,6 +179,7 @@ void tier__recall_add(tier_session *s, const tier_query *q, tier__node *n, const
                                   .node = n,
                                   .type = q->type,
                                   .near = {e, tier__entry_hash(e), e->data},
+                                  .value = tier__digest_word(tier__entry_hash(e)),
                                   .key = e->key};
     l.is_long = path_size >= TIER__RECALL_WORDS;
     if (l.is_long)
@@ -184,7 +189,8 @@ void tier__recall_add(tier_session *s, const tier_query *q, tier__node *n, const
     pthread_mutex_lock(&s->view->lock);
     const struct tier__slot *slot = tier__chunks_at(&s->view->slots, n->dep);
     bool plain = slot && slot->variant && !slot->entry && slot->from != TIER_STALE &&
-                 tier__digest_equal(&slot->variant->key, &e->key);
+                 tier__digest_equal(&slot->variant->key, &e->key) &&
+                 tier__digest_equal(&slot->variant->hash, tier__entry_hash(e));
     l.version = plain ? tier__view_version(s->view, n->dep) - 1 : 0;
     pthread_mutex_unlock(&s->view->lock);
     if (!plain)
@@ -192,9 +198,9 @@ void tier__recall_add(tier_session *s, const tier_query *q, tier__node *n, const
     uint32_t i = l.hash >> 2;
     for (; home_of(r, i)->node; i++)
         if (line_is(home_of(r, i), l.hash, q, path_size))
-            return; /* evicted since, and loaded again */
+            break; /* evicted since, and loaded again */
+    r->count += !home_of(r, i)->node;
     *home_of(r, i) = l;
-    r->count++;
 }
 
 void tier__recall_fini(tier_session *s)

@@ -6,7 +6,7 @@
  * table each time, by that key. Not remembered is what the view keeps by itself (once, null cache), what is
  * lent to one at a time, failures, and contents without a path.
  *
- * COST      Two cache lines side by side here, then what a table hit costs. The words of a path up to 47
+ * COST      Two cache lines side by side here, then what a table hit costs. The words of a path up to 39
  *           bytes are in the line. It also says where the value was when the line was made, so that the lines
  *           of the value come into the cache while the table is being asked, and not one after the other:
  *           that is a hint and nothing is read there. No lock, no digest, no allocation, no system call;
@@ -19,7 +19,7 @@
 #include <stdatomic.h>
 #include "tiers/digest.h"
 
-enum { TIER__RECALL_WORDS = 48 };
+enum { TIER__RECALL_WORDS = 40 };
 struct tier__recall_line {
     uint32_t hash;    /* low bits: with arguments, without a path */
     uint32_t version; /* observed version of its RESULT dependency */
@@ -34,6 +34,7 @@ struct tier__recall_line {
         };
     };
     const void *near[3]; /* hints: the entry, its hash, its data */
+    uint64_t value;      /* of the value hash: another answer under the same key is not the view's */
     tier_digest key;     /* content key */
 };
 _Static_assert(sizeof(struct tier__recall_line) == 128, "two cache lines");

@@ -348,7 +348,6 @@ static int audit_step(struct walk *w, struct step *t, const struct tier__variant
     }
     rc = 1;
     if (!tier__audit_same(s, t->node, v, &b)) {
-        atomic_fetch_add(&c->recall_epoch, 1);
         tier__memory_remove(c->memory, (int)t->node->type->def.tier, &v->key);
         tier__node_drop(c, t->node, v);
         b.instead = v;
