@@ -83,7 +83,8 @@ struct tier__variant { /* one remembered (dependencies -> content key); immutabl
     atomic_bool touched; /* used since that was last noted on disk */
     int64_t noted_ms;    /* when that was; guarded by graph */
     bool blob_stored;
-    void *small; /* the blob itself, where it is small; NULL: in the store, on its way there, or nowhere */
+    bool unsaved; /* made from an overlay, where those are not for the disk */
+    void *small;  /* the blob itself, where it is small; NULL: in the store, on its way there, or nowhere */
     uint32_t small_size;
     /* why it ran: the first difference to the newest variant then; kind 0: nothing was remembered */
     struct tier__cause {

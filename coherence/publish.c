@@ -16,6 +16,38 @@ void tier__undeclared(tier_session *s, const tier__node *n, const char *when)
     tier__buf_fini(&b);
 }
 
+/* ---- unsaved buffers are not for the disk, where the settings say so (store.overlays) */
+static bool overlaid_path(const tier__view *v, const struct tier__dep *d)
+{
+    const struct tier__world *w = v->world;
+    bool listing = d->kind == TIER__K_LISTING;
+    for (size_t i = 0; d->path && i < w->overlay_count; i++)
+        if (strcmp(w->overlay[i].name, d->path->key) == 0 ||
+            (listing && tier__path_below(w->overlay[i].name, d->path->key)))
+            return true;
+    return false;
+}
+
+/* Was it made from an overlay, by itself or by what it read? What it read is bound in the view. */
+static bool overlaid(tier_session *s, const tier__node *n, const struct tier__variant *v)
+{
+    tier_cache *c = s->cache;
+    const struct tier__world *w = s->view->world;
+    if (!w || !w->overlay_count || tier__profile_int(c->profile, TIER__KEY_STORE_OVERLAYS) == TIER__ON)
+        return false;
+    for (size_t i = 0; n->content && i < w->overlay_count; i++)
+        if (memcmp(n->args, w->overlay[i].entry->key.byte, sizeof w->overlay[i].entry->key.byte) == 0)
+            return true;
+    for (uint32_t i = 0; i < v->edge_count; i++) {
+        const struct tier__dep *d = tier__dep_at(c, v->edges[i].dep);
+        const struct tier__variant *below =
+            d->kind == TIER__K_RESULT && d->node ? tier__bound(s, d->node) : NULL;
+        if (overlaid_path(s->view, d) || (below && below->unsaved))
+            return true;
+    }
+    return false;
+}
+
 /* What was built becomes known: to the view, to the process, and in time to the disk (I10: all of it in one
  * commit). */
 int tier__publish(tier_session *s, tier__node *n, struct tier__built *b)
@@ -43,8 +75,10 @@ int tier__publish(tier_session *s, tier__node *n, struct tier__built *b)
         tier__unkept(c, n, !b->once ? NULL : b->once_why ? b->once_why : "tier_once");
     if (!rc && kept) {
         tier__superseded_variant(c, n, b->variant);
+        b->variant->unsaved = overlaid(s, n, b->variant);
         tier__node_add(c, n, b->variant);
-        tier__pending_add(c, n, b);
+        if (!b->variant->unsaved)
+            tier__pending_add(c, n, b);
     }
     if (!rc && c->hub && b->entry)
         tier__publish_result(c, n, b->entry);
