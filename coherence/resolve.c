@@ -238,7 +238,7 @@ static int walk_variant(struct walk *w, struct step *t, int *rc)
             return DIFFERENT;
         }
     }
-    for (;;) {
+    while (t->edge < v->edge_count) {
         uint32_t is, run = tier__view_known(s->view, v->edges + t->edge, v->edge_count - t->edge);
         tier__count(&c->base, TIER__VERIFY_EDGES, run);
         if (run)
@@ -254,6 +254,7 @@ static int walk_variant(struct walk *w, struct step *t, int *rc)
         t->edge++;
         t->child_failed = false;
     }
+    return SAME;
 }
 
 /* ---- build, when nothing holds */

@@ -109,7 +109,8 @@ static bool lay_out(tier_cache *c, struct tier__reverse *r)
     r->reader = reader;
     r->deps = deps;
     r->arc_count = 0;
-    memset(r->later, 0, r->flag_capacity * sizeof *r->later);
+    if (r->later) /* there is none before the first dependency */
+        memset(r->later, 0, r->flag_capacity * sizeof *r->later);
     return true;
 }
 
