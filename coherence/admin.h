@@ -38,6 +38,8 @@ int tier__admin_progress(tier_admin *a, const char *what, uint64_t done, uint64_
 /* admin_aside.c: the stores that were moved aside, and how large each is; with drop they go. */
 int tier__aside_each(tier_admin *a, bool drop, void (*each)(void *user, const char *name, uint64_t bytes),
                      void *user);
+/* admin_trace.c: a regular file's bytes; with a sentence */
+int tier__admin_slurp(tier_admin *a, const char *path, struct tier__buf *b);
 const char *tier__table_text(enum tier__table t); /* static */
 
 /* ---- admin_text.c: records for people and programs ---- */

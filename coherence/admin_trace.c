@@ -12,8 +12,7 @@ static int cannot(tier_admin *a, const char *what, const char *path)
     return tier__admin_fail(a, rc, "%s: cannot %s it: %s", path, what, tier_strerror(rc));
 }
 
-/* The file's bytes. */
-static int slurp(tier_admin *a, const char *path, struct tier__buf *b)
+int tier__admin_slurp(tier_admin *a, const char *path, struct tier__buf *b)
 {
     struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), rc = 0;
@@ -44,7 +43,7 @@ static int load(tier_admin *a, const char *const *files, size_t count, struct ti
         struct tier__buf b;
         size_t at = 0;
         tier__buf_init(&b, a->base);
-        rc = slurp(a, files[i], &b);
+        rc = tier__admin_slurp(a, files[i], &b);
         if (!rc && (rc = tier__trace_read(t, b.data, b.size, &at)) != 0)
             rc = tier__admin_fail(a, rc,
                                   rc == TIER_EDAMAGE ? "%s is no trace, or damaged, from byte %zu on"

@@ -1,4 +1,5 @@
 /* get.c - asking for a result. */
+#include "coherence/run_log.h"
 #include "coherence/stale.h"
 
 int tier__query_check(tier_session *s, const tier_query *q)
@@ -82,6 +83,8 @@ static int get(tier_session *s, const tier_query *q, tier_value *v, int flags, i
     rc = tier__resolve(s, n, flags, &variant, &e, &from);
     s->content = outer;
     tier__entry_unref(content);
+    if (__builtin_expect(s->view->recorded != NULL, 0) && !s->frame)
+        tier__run_asked(s, n, rc ? NULL : variant, rc, from);
     if (rc)
         return get_failed(s, n, rc);
     uint32_t age_ms = from == TIER_STALE ? tier__stale_given(s, n) : 0;

@@ -203,6 +203,7 @@ typedef struct tier__view {
     atomic_bool changed;             /* an input was seen to change under way */
     struct tier__watch *watch;       /* vouches for looks; NULL: none */
     atomic_uint_fast64_t begun;      /* what it is asked with; 0: not at all (any more) */
+    struct tier__run_view *recorded; /* NULL: it is not */
 } tier__view;
 
 /* ---- who is computing */
@@ -325,12 +326,12 @@ struct tier_cache {
     pid_t pid;
     tier__store *store;
     struct tier__store_options store_options;
-    char *store_dir;
     tier__memory *memory;
     struct tier__governor governor; /* of its limits */
     struct tier__hub *hub;
     struct tier__watch *watch;
-    bool watch_asked; /* for `watch = on`; guarded by world */
+    struct tier__run_log *run_log; /* NULL: nothing is recorded */
+    bool watch_asked;              /* for `watch = on`; guarded by world */
 
     pthread_mutex_t flight, graph, world_lock, flushing, reading, marking;
     pthread_cond_t flight_done;

@@ -1,5 +1,6 @@
 /* open.c - a cache from its options: profile, roots, memory, store; and back. */
 #include "coherence/reverse.h"
+#include "coherence/run_log.h"
 #include "coherence/sweep.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -218,6 +219,7 @@ static void graph_init(tier_cache *c)
 static void cache_free(tier_cache *c)
 {
     tier__watch_close(&c->watch);
+    tier__run_close(&c->run_log);
     tier__pending_drop(c);
     tier__reverse_free(c);
     if (c->memory)
@@ -304,6 +306,7 @@ int tier_open(const tier_options *o, tier_cache **out)
         return rc;
     }
     store_open(c);
+    tier__run_open(c);
     *out = c;
     return 0;
 }
@@ -375,6 +378,7 @@ void tier__cache_after_fork(tier_cache *c)
     c->watch_asked = false;
     c->hub = NULL;
     c->memory = NULL;
+    c->run_log = NULL; /* what waited in it is the parent's to write */
     c->flight_waiters = 0;
     graph_init(c);
     if (memory_open(c) || tier__hub_create(&c->base, &c->hub))
@@ -382,6 +386,7 @@ void tier__cache_after_fork(tier_cache *c)
     tier__store_forget(c->store);
     c->store = NULL;
     store_open(c);
+    tier__run_open(c);
 }
 
 /* ---- what neighbours see */

@@ -163,6 +163,8 @@ void tier__recall_add(tier_session *s, const tier_query *q, tier__node *n, const
 {
     tier_cache *c = s->cache;
     struct tier__recall *r = &s->recall;
+    if (s->view->recorded) /* every request goes the long way, where it is */
+        return;
     if (n->content || e->exclusive || (c->flags & TIER_NO_MEMORY) ||
         (q->path && strcmp(q->path, n->path->key) != 0))
         return;

@@ -531,7 +531,7 @@ int tier__resolve(tier_session *s, tier__node *n, int flags, struct tier__varian
             return entered;
         struct walk w = {.s = s, .asked = n, .flags = flags};
         bool first = entered != TIER__BOUND && !s->frame && !atomic_exchange(&s->view->asked, true) &&
-                     !(c->flags & TIER_NO_MEMORY);
+                     !(c->flags & TIER_NO_MEMORY) && !s->view->recorded; /* what it sees, one by one */
         if (first && !sampled(s, n) && tier__closure_try(s, n)) {
             if (entered == TIER__ENTERED)
                 tier__leave(s, n);

@@ -1,5 +1,6 @@
 /* session.c - a thread's hold on a view: begin, fork, end; its loans, its last error, its deadline; and what
  * its running build has read so far. */
+#include "coherence/run_log.h"
 #include "coherence/stale.h"
 #include <errno.h>
 #include <stdarg.h>
@@ -139,6 +140,8 @@ int tier_begin(tier_cache *c, const tier_session_options *o, tier_session **out)
     s->flags = o ? o->flags : 0;
     s->deadline = o && o->deadline_ms ? tier__monotonic_ms() + o->deadline_ms : 0;
     session_link(c, s);
+    if (c->run_log)
+        tier__run_begin(s);
     *out = s;
     return 0;
 }

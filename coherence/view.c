@@ -1,4 +1,5 @@
 /* view.c - one view's looks: the first look at a path holds until the view ends (I9). */
+#include "coherence/run_log.h"
 #include "coherence/stale.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -113,6 +114,8 @@ void tier__view_unref(tier__view *v)
         return;
     tier_cache *c = v->cache;
     touched_tell(v);
+    if (v->recorded)
+        tier__run_end(v);
     for (size_t k = 0; k < v->slots.chunk_count; k++) {
         struct tier__slot *slot = v->slots.chunk[k];
         for (size_t i = 0; slot && i < TIER__CHUNK; i++) {
@@ -147,6 +150,8 @@ struct tier__slot *tier__view_see(tier__view *v, uint32_t dep, uint32_t version)
     uint32_t *seen = slot ? tier__chunks_make(&v->cache->base, &v->versions, dep) : NULL;
     if (!seen)
         return NULL;
+    if (__builtin_expect(v->recorded != NULL, 0))
+        tier__run_saw(v->recorded, dep, version);
     *seen = version + 1;
     return slot;
 }

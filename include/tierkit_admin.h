@@ -173,6 +173,26 @@ int tier_trace_replay(tier_admin *a, const tier_replay_options *o);
 /* Joins traces into a new file `to`, smaller and without keys: they are numbered. TIER_EIO: to is there. */
 int tier_trace_pack(tier_admin *a, const char *const *files, size_t count, const char *to);
 
+/* ---- runs -----------------------------------------------------------------------------------------------
+ * What sessions saw and asked for and what came of it, recorded where TIERKIT_RUN_LOG names a file. */
+typedef struct tier_run_report { /* * */
+    size_t struct_size;
+    uint64_t sessions, requests;
+    uint64_t same;      /* of requests: what the run saw leads to the same answer in the store */
+    uint64_t different; /* to another one, or to none as the stored one has read something else */
+    uint64_t gone;      /* the answer is not remembered any more */
+    uint64_t unkept;    /* the run itself did not keep it: nothing to compare with */
+    uint64_t results;   /* below requests, */
+    uint64_t results_same, results_different, results_gone, results_unkept;
+    uint32_t torn; /* 1: the log is cut off within a record; it was read up to there */
+} tier_run_report;
+/* Every recorded request in its order, and every result below it, looked up by what its session saw, instead
+ * of by the disk. Nothing is computed, and no file but the log and the store is looked at: two replays say
+ * the same. format: text, full (text, also what is the same below requests), json. TIER_EDAMAGE: it is no run
+ * log, or damaged, with the place. report, sink: may be NULL. */
+int tier_run_replay(tier_admin *a, const char *log, const char *format, tier_run_report *report,
+                    tier_sink *sink, void *user);
+
 /* ---- profiles -------------------------------------------------------------------------------------------
  */
 enum { TIER_PROFILES = 3 };   /* dev, ci, production */

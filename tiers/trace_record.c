@@ -1,11 +1,8 @@
 /* trace_record.c - the recorder: one block of records in memory, appended to the file when it is full. */
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
-#include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
+#include "tiers/append.h"
 #include "tiers/trace_format.h"
 
 struct tier__recorder {
@@ -19,16 +16,13 @@ struct tier__recorder {
 
 int tier__recorder_open(struct tier__base *base, const char *path, tier__recorder **out)
 {
-    struct stat st;
+    int fd;
     *out = NULL;
-    /* Not O_EXCL: processes one after the other, or at once, share a file, a block at a time. */
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
-    if (fd < 0)
-        return tier__errno_rc(errno);
+    int rc = tier__append_open(path, &fd);
+    if (rc)
+        return rc;
     tier__recorder *r = tier__zalloc(base, 1, sizeof *r);
-    int rc = r ? tier__codec_create(base, 1, true, &r->codec) : TIER_ENOMEM;
-    if (!rc && (fstat(fd, &st) || !S_ISREG(st.st_mode)))
-        rc = TIER_EKIND;
+    rc = r ? tier__codec_create(base, 1, true, &r->codec) : TIER_ENOMEM;
     if (rc) {
         close(fd);
         if (r)
@@ -46,39 +40,13 @@ int tier__recorder_open(struct tier__base *base, const char *path, tier__recorde
     return TIER_OK;
 }
 
-/* A write beyond RLIMIT_FSIZE raises SIGXFSZ, whose default ends the host: it is blocked for the write, and
- * one that came of it is taken away. */
-static bool write_quietly(int fd, const unsigned char *data, size_t size)
-{
-    sigset_t xfsz, before, pending;
-    struct timespec at_once = {0, 0};
-    sigemptyset(&xfsz);
-    sigaddset(&xfsz, SIGXFSZ);
-    pthread_sigmask(SIG_BLOCK, &xfsz, &before);
-    size_t done = 0;
-    while (done < size) {
-        ssize_t n = write(fd, data + done, size - done);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            break;
-        done += (size_t)n;
-    }
-    int error = errno;
-    if (!sigismember(&before, SIGXFSZ) && !sigpending(&pending) && sigismember(&pending, SIGXFSZ))
-        sigtimedwait(&xfsz, NULL, &at_once);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    errno = error;
-    return done == size;
-}
-
 static void write_block(tier__recorder *r)
 {
     tier__buf_clear(&r->out);
     tier__trace_seal(&r->block, r->codec, &r->packed, &r->out);
     if (r->out.failed)
         tier__log(r->base, TIER_LOG_WARNING, "the trace ends here: no memory to write it");
-    else if (!write_quietly(r->fd, r->out.data, r->out.size))
+    else if (!tier__append(r->fd, r->out.data, r->out.size))
         tier__log(r->base, TIER_LOG_WARNING, "the trace ends here: it cannot be written: error %d", errno);
     else
         return;

@@ -451,6 +451,38 @@ ok 'a packed trace is smaller'
 run 0 trace replay --size 5% "$trace" "$work/packed"
 out '^lru '
 
+# ---- recorded runs
+log=$work/run.log
+run 16 replay
+run 8 -d "$work/recorded" replay "$work/none"
+run 8 -d "$work/recorded" replay a.h
+err 'a.h is no run log'
+TIERKIT_RUN_LOG=$log "$lint" -d "$work/recorded" --no-system . >"$work/out" 2>"$work/err"
+echo 'int h(void);' >>a.h
+TIERKIT_RUN_LOG=$log "$lint" -d "$work/recorded" --no-system . >"$work/out" 2>"$work/err"
+echo 'int i(void);' >>a.h
+run 0 -d "$work/recorded" replay "$log"
+out '^  same  .* report('
+no_out '^  gone'
+cp "$work/out" "$work/first"
+mv sub/b.c "$work/b.c"
+mkdir "$work/elsewhere" && cp -r "$work/recorded" "$work/elsewhere/"
+(cd "$work/elsewhere" && "$check" -d recorded replay "$log") >"$work/out" 2>"$work/err"
+cmp -s "$work/first" "$work/out"
+ok 'a replay says the same elsewhere'
+mv "$work/b.c" sub/b.c
+run 0 --json -d "$work/recorded" replay "$log"
+json "d['sum']['same'] == d['sum']['all'] == len(d['requests']) and d['sum_below']['all'] == d['sum_below']['same'] > 20"
+run 0 -q -d "$work/recorded" prune --older-than 0
+run 4 -d "$work/recorded" replay "$log"
+out '^  gone  .* report('
+head -c 3000 "$log" >"$work/cut.log"
+run 0 -d "$work/elsewhere/recorded" replay "$work/cut.log"
+out 'the log is cut off'
+printf '%s' x | dd of="$log" bs=1 seek=200 conv=notrunc 2>/dev/null
+run 8 -d "$work/elsewhere/recorded" replay "$log"
+err 'damaged, from byte'
+
 # ---- an interrupt ends cleanly; others at work do not disturb
 mkdir big && i=0
 while [ $i -lt 60 ]; do

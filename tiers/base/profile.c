@@ -282,7 +282,8 @@ static const char *variable_of(enum tier__key key, char variable[VARIABLE_SIZE])
 /* A misspelt name would pass in silence. */
 static void unknown_variables(struct resolve *c)
 {
-    static const char *const others[] = {"TIERKIT_DIR", "TIERKIT_PROFILE", "TIERKIT_TRACE"};
+    static const char *const others[] = {"TIERKIT_DIR", "TIERKIT_PROFILE", "TIERKIT_RUN_LOG",
+                                         "TIERKIT_TRACE"};
     char variable[VARIABLE_SIZE];
     for (char **at = c->r->env ? NULL : environ; at && *at; at++) {
         size_t n = strcspn(*at, "=");

@@ -58,6 +58,14 @@ static const char *const more[] = {
     "CMD's. replay says what each policy would have made of that in a budget of that size: misses, missed\n"
     "bytes, and how much of the time of computing it would have saved. pack joins traces into a small one\n"
     "without keys, fit to be handed on.\n",
+    /* replay */
+    "A program that runs with TIERKIT_RUN_LOG=LOG appends to it what its sessions see, by digests, and what\n"
+    "they ask for and get. replay goes through the requests in their order and looks each up in the store "
+    "by\n"
+    "what its session saw: no build runs, and files as they are now do not matter, so that every replay "
+    "says\n"
+    "the same. Told of each: same; different, with the first dependency that is; gone: not remembered any\n"
+    "more; not kept: by the run itself. With -v also the results below. Exit status 4: different or gone.\n",
     /* profile */
     "list: the profiles, and which is in force. show: every setting, its value and where that comes from.\n"
     "diff: what the profiles set differently; diff A: from the one in force to A; diff A B: from A to B.\n"};

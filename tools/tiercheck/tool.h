@@ -59,6 +59,7 @@ enum {
     X(INVALIDATE, invalidate, 'i', "PATH", "make results misses; files never need this")                   \
     X(TRACE, trace, 't', "record -- CMD... | replay FILE... | pack OUT FILE...",                           \
       "what a program asks its memory for, and what a policy makes of it")                                 \
+    X(REPLAY, replay, 'y', "LOG", "a recorded run's answers, looked up anew by what it saw")               \
     X(PROFILE, profile, 'f', "list | show | diff [A [B]]", "settings, their values and where those come from")
 
 typedef struct tool {
