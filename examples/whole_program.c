@@ -28,23 +28,24 @@ static int build_file(tier_session *s, const tier_query *q, tier_out *out, void 
     return rc ? rc : tier_out_bytes(out, &lines, sizeof lines);
 }
 
-/* Runs again where a name in this directory came or went, or one of its parts has another sum: an edit runs
- * the directories above the file, and no others. */
+/* Runs again where a file below came or went, or a part has another sum: an edit runs the directories above
+ * the file, and no others. A listing does not enter links, so no circle of them is followed. */
 static int build_directory(tier_session *s, const tier_query *q, tier_out *out, void *user)
 {
     struct program *p = user;
     const void *name;
     tier_value names, part;
     unsigned sum = 0;
-    int rc = tier_list(s, q->path, "*", &names);
+    size_t above = strcmp(q->path, ".") ? strlen(q->path) + 1 : 0, length = 0;
+    char child[4096] = "";
+    int rc = tier_list(s, q->path, "**/*.c", &names);
     p->directories++;
     for (size_t at = 0, size; !rc && !tier_next(&names, &at, &name, &size);) {
-        const char *end = strrchr(name, '.');
-        int code = end && !strcmp(end, ".c");
-        char kind;
-        if (tier_stat(s, name, &kind) || (kind != 'd' && !code)) /* a name of a link that leads nowhere */
-            continue;
-        rc = ask(s, kind == 'd' ? p->directory : p->file, name, &part);
+        if (length && !strncmp(name, child, length) && ((const char *)name)[length] == '/')
+            continue; /* below the directory that was asked last: names are in byte order */
+        length = above + strcspn((const char *)name + above, "/");
+        snprintf(child, sizeof child, "%.*s", (int)length, (const char *)name);
+        rc = ask(s, length < size ? p->directory : p->file, child, &part);
         sum += rc ? 0 : *(const unsigned *)part.data;
     }
     return rc ? rc : tier_out_bytes(out, &sum, sizeof sum);

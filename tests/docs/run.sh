@@ -87,15 +87,22 @@ sed 's/.*| \([^|]*\) |$/\1/' "$work/invariants" | grep -oE '`[a-z_/.]+`' | tr -d
     [ -e "$name" ] || grep -rqw "$name" tests/unit tests/conformance || echo "$name"
 done >"$work/gone"
 none 'DESIGN 2: tests that are not there' "$work/gone"
-grep -oE '`(tier_[a-z]+|tier__[a-z_]+|TIER_[A-Z_]+|TIER__[A-Z_]+)`' docs/DESIGN.md README.md -h | tr -d '`' | sort -u |
+grep -oE '`(tier_[a-z]+|tier__[a-z_]+|TIER_[A-Z_]+|TIER__[A-Z_]+)`' docs/DESIGN.md docs/porting.md README.md -h | tr -d '`' | sort -u |
     while read -r name; do
         grep -rq -- "$name" include tiers coherence warmers || echo "$name"
     done >"$work/gone"
 none 'names in the documents that are not in the code' "$work/gone"
-grep -ohE '`[a-z_/]+\.(c|h)`' docs/DESIGN.md | tr -d '`' | sort -u | while read -r file; do
+grep -ohE '`[a-z_/]+\.(c|h)`' docs/DESIGN.md docs/porting.md | tr -d '`' | sort -u | while read -r file; do
     [ -e "$file" ] || find tiers coherence warmers tools examples tests -name "$(basename "$file")" | grep -q . || echo "$file"
 done >"$work/gone"
-none 'files in DESIGN that are not there' "$work/gone"
+none 'files in DESIGN and porting that are not there' "$work/gone"
+
+# ---- porting
+for setting in $("$work/tables" keys | sed 's/.* //') $("$work/tables" metrics) tierkit.ini; do echo "$setting"; done >"$work/known"
+grep -oE '`[a-z]+\.[a-z_]+`' docs/porting.md | tr -d '`' | sort -u | while read -r name; do
+    grep -qx "$name" "$work/known" || case $name in *.c | *.h) ;; *) echo "$name" ;; esac
+done >"$work/gone"
+none 'porting: settings and counters that are not there' "$work/gone"
 
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ]
