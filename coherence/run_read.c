@@ -73,8 +73,6 @@ static void digest(struct tier__reader *r, tier_digest *d)
 
 static int read_begin(struct tier__run *run, struct tier__reader *r, uint64_t of, uint64_t id)
 {
-    if (view_of(run, of, id))
-        return TIER_EDAMAGE;
     struct tier__run_of *v = view_add(run);
     if (!v)
         return TIER_ENOMEM;
