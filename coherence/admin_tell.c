@@ -161,6 +161,7 @@ static void name_text(struct tier__tell *t, const struct tier__name_record *n, s
         tier__request_text(&q.request, q.type, b);
     } else {
         tier__name_text(n, b);
+        tier__buf_printf(b, ", not remembered any more");
     }
     tier__buf_fini(&record);
 }

@@ -109,7 +109,8 @@ static int build_words(tier_session *s, const tier_query *q, tier_out *out, void
     return rc ? rc : tier_out_bytes(out, &words, sizeof words);
 }
 
-static int look(tier_cache *cache, struct parser *parser, const char *path)
+/* Where there is an edited file, it is from then on what path holds for new sessions. */
+static int look(tier_cache *cache, struct parser *parser, const char *path, const char *edited)
 {
     tier_session *s = NULL;
     tier_value v;
@@ -119,17 +120,8 @@ static int look(tier_cache *cache, struct parser *parser, const char *path)
     rc = rc ? rc : tier_get(s, &(tier_query){.type = parser->words, .path = path}, &v);
     printf("%s: %u words\n", path, rc ? 0 : *(const unsigned *)v.data);
     fprintf(stderr, "built %u trees, parsed %zu bytes\n", parser->trees - trees, parser->parsed - parsed);
-    tier_end(&s);
-    return rc;
-}
-
-static int edit(tier_cache *cache, const char *path, const char *edited)
-{
-    tier_session *s = NULL;
-    tier_value v;
-    int rc = tier_begin(cache, NULL, &s);
-    rc = rc ? rc : tier_file(s, edited, &v);
-    rc = rc ? rc : tier_overlay(cache, path, 1, v.data, v.size); /* copied */
+    if (!rc && edited && !(rc = tier_file(s, edited, &v)))
+        rc = tier_overlay(cache, path, 1, v.data, v.size);
     tier_end(&s);
     return rc;
 }
@@ -150,10 +142,8 @@ int main(int argc, char **argv)
         return fprintf(stderr, "usage: incremental FILE [EDITED]\n"), 2;
     int rc = tier_define(cache, &tree, &parser.tree);
     rc = rc ? rc : tier_define(cache, &words, &parser.words);
-    rc = rc ? rc : look(cache, &parser, argv[1]);
-    if (!rc && argc > 2) {
-        rc = edit(cache, argv[1], argv[2]);
-        rc = rc ? rc : look(cache, &parser, argv[1]);
-    }
+    rc = rc ? rc : look(cache, &parser, argv[1], argv[2]);
+    if (!rc && argc > 2)
+        rc = look(cache, &parser, argv[1], NULL);
     return tier_close(&cache) || rc;
 }

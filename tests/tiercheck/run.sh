@@ -426,6 +426,9 @@ d="-d $work/cache"
 # ---- traces
 trace=$work/a.trace
 run 16 trace
+err 'trace takes record, replay or pack$'
+run 16 trace play
+err "pack, not 'play'"
 run 16 trace replay
 run 16 trace record
 run 8 trace replay a.h

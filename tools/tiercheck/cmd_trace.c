@@ -167,5 +167,6 @@ int run_trace(tool *t)
         return replay(t);
     if (strcmp(what, "pack") == 0)
         return pack(t);
-    return tool_usage("trace", "'%s': expected record, replay or pack", what);
+    return tool_usage("trace", "trace takes record, replay or pack%s%s%s", *what ? ", not '" : "", what,
+                      *what ? "'" : "");
 }
