@@ -26,8 +26,8 @@ typedef struct tier__memory tier__memory;
 
 /* One cache line, all that a hit touches; the value hash is in the second half of its slab, see
  * tier__entry_hash. What few entries need (objects, holds) is apart, in a struct tier__side. At 1M
- * entries of 64 bytes the heap grows by 189.5 bytes an entry, key, hash and value included, and with the
- * default policy's heap by 200. Fields marked + are the library's own. */
+ * entries of 64 bytes the heap grows by 189.4 bytes an entry, key, hash and value included, and by 190.5 once
+ * it evicts. Fields marked + are the library's own. */
 struct tier__entry {
     _Alignas(64) tier_digest key; /* content key; a file's: the digest of its bytes */
     atomic_uint refs;             /* + and a flag; see memory_private.h */
@@ -39,7 +39,9 @@ struct tier__entry {
         struct {
             uint32_t older, newer; /* see tier__slab_at; 0: none */
         };
-        uint32_t position;
+        struct {
+            uint64_t before : 28, after : 28, since : 8; /* the same, and when it came; policy_gdsf.c */
+        };
         tier__entry *next_dead;
     };
     uint32_t size;

@@ -160,6 +160,7 @@ struct tier__slab {
 };
 _Static_assert(offsetof(struct tier__slab, entry) == 64, "one line in front");
 enum { TIER__LEAF = 2048, TIER__LEAVES = 2048 }; /* 4M slabs: 268M entries */
+_Static_assert(TIER__LEAF *TIER__LEAVES *TIER__SLAB_ENTRIES == 1 << 28, "before and after of an entry");
 struct tier__numbers {
     pthread_mutex_t lock; /* taken within a pool's */
     uint32_t count, free; /* of numbers ever given; the first that was given back, 0: none */

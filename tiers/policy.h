@@ -59,8 +59,8 @@ extern const struct tier__policy tier__policy_s3fifo, tier__policy_lru, tier__po
 const struct tier__policy *tier__policy_at(size_t i); /* in the order of the setting's words; NULL: no more */
 const struct tier__policy *tier__policy_named(const char *name); /* NULL: the default; NULL too: none of it */
 
-/* What a policy may use in an entry: queue, uses, and older and newer, or position. An entry's index tells it
- * from all others of its memory in 32 bits; 0 is none. */
+/* What a policy may use in an entry: queue, uses, and older and newer, or before, after, since. An entry's
+ * index tells it from all others of its memory in 32 bits; 0 is none. */
 uint32_t tier__slab_index(const tier__entry *e);
 tier__memory *tier__entry_memory(const tier__entry *e);
 tier__entry *tier__slab_in(const tier__memory *m, uint32_t index);

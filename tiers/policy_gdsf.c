@@ -7,52 +7,61 @@
  * - frequencies end at 8, so that the hot set of last week goes;
  * - the cost counts to the power of 0.7, as misses count, too, and not time alone.
  *
- * docs/DESIGN.md has the figures. A heap by priority in each shard; hits are applied when an entry comes to
- * the top, so that a hit writes one counter. Shards tell the priority of what they would give next, and share
- * the floor, so that together they evict as one heap would, but for hits not applied yet. */
+ * docs/DESIGN.md has the figures. What an entry is worth is rounded to four binary digits, and entries that
+ * are worth the same form a queue: the first to come goes first, as the floor only rises (CAMP: S.
+ * Ghandeharizadeh and others, Middleware 2014). So the order needs the entry's links alone, and the least is
+ * sought among the queues' first ones, some tens. A heap by priority took 10 bytes an entry more. Hits are
+ * applied when an entry is about to go, so that a hit writes one counter. Shards tell the priority of what
+ * they would give next, and share the floor, so that together they evict as one piece would, but for hits not
+ * applied yet. */
+#include <assert.h>
 #include "tiers/policy.h"
 
 enum {
-    ARITY = 4, /* of the heap: an item's children are half a cache line */
-    FIRST_CAPACITY = 16,
+    FIRST_CAPACITY = 4,
+    KEY_SHIFT = 19,     /* of a float's bits: its exponent and the first four of its fraction stay */
+    UNITS = 128,        /* of the floor, in what a queue's entries are worth; 256 are told apart */
     FREQUENCY_MAX = 7,  /* of worth: 8 - 1, three bits of a ghost */
     GDSF_USES_MAX = 253 /* a byte's, but for 0 and TIER__QUEUE_DEAD */
 };
 enum { GHOST_WAYS = 4, GHOST_FIRST_SIZE = 4, GHOST_BITS = 3 };
 
-struct item {
-    float priority;
-    uint32_t entry; /* whose position is this item's index */
+struct queue { /* never empty */
+    uint32_t key, first, last;
 };
 
 struct state {
     struct tier__ranks *ranks;
     bool worth;
     tier__memory *memory; /* of the entries */
-    struct item *heap;
+    struct tier__base *base;
+    struct queue *queue; /* by key */
+    float *next;         /* of each queue, the priority of the first; apart, to be searched */
     uint32_t count, capacity;
-    uint32_t *ghost; /* fingerprint and frequency, four to a bucket, the newest first; 0: none */
+    uint32_t least;  /* the queue whose next is the least; count or more: to be sought */
+    uint16_t *ghost; /* fingerprint and frequency, four to a bucket, the newest first; 0: none */
     uint32_t ghost_size;
+    uint32_t entries;
 };
 
 /* ---- ghosts: never more than there are residents, rounded up. Lossy; they only advise. */
-static uint32_t *ghost_bucket(const struct state *s, const tier__entry *e, uint32_t *print)
+static uint16_t *ghost_bucket(const struct state *s, const tier__entry *e, unsigned *print)
 {
     uint64_t word; /* not the word that chose shard and slot: those bits are alike within a shard */
     memcpy(&word, e->key.byte + 16, sizeof word);
-    *print = ((uint32_t)(word >> 32) | 1) << GHOST_BITS;
+    *print = (unsigned)(word >> 51) << GHOST_BITS;
     return s->ghost + ((word & (s->ghost_size - 1)) & ~(uint64_t)(GHOST_WAYS - 1));
 }
 
 /* The frequency that e is remembered with; 0: it is not. */
 static unsigned ghost_find(const struct state *s, const tier__entry *e)
 {
-    uint32_t print;
+    unsigned print;
     if (!s->ghost)
         return 0;
-    const uint32_t *bucket = ghost_bucket(s, e, &print);
+    const uint16_t *bucket = ghost_bucket(s, e, &print);
     for (int i = 0; i < GHOST_WAYS; i++)
-        if ((bucket[i] & ~(uint32_t)FREQUENCY_MAX) == print)
+        if ((bucket[i] & ~(unsigned)FREQUENCY_MAX) == print)
             return bucket[i] & FREQUENCY_MAX;
     return 0;
 }
@@ -61,11 +70,11 @@ static unsigned ghost_find(const struct state *s, const tier__entry *e)
 static void ghost_grow(struct tier__base *base, struct state *s)
 {
     uint32_t size = s->ghost_size ? s->ghost_size : GHOST_FIRST_SIZE;
-    while (size * 2 <= s->count && size < UINT32_MAX / 2)
+    while (size * 2 <= s->entries && size < UINT32_MAX / 2)
         size *= 2;
     if (size == s->ghost_size)
         return;
-    uint32_t *ghost = tier__zalloc(base, size, sizeof *ghost);
+    uint16_t *ghost = tier__zalloc(base, size, sizeof *ghost);
     if (!ghost)
         return;
     tier__free(base, s->ghost); /* forgetting them costs a few misses once a doubling */
@@ -75,15 +84,15 @@ static void ghost_grow(struct tier__base *base, struct state *s)
 
 static void ghost_add(struct state *s, const tier__entry *e, unsigned frequency)
 {
-    uint32_t print;
+    unsigned print;
     if (!s->ghost)
         return;
-    uint32_t *bucket = ghost_bucket(s, e, &print);
+    uint16_t *bucket = ghost_bucket(s, e, &print);
     int i = 0; /* its own place, or that of the oldest */
     while (i < GHOST_WAYS - 1 && (bucket[i] & ~(uint32_t)FREQUENCY_MAX) != print)
         i++;
     memmove(bucket + 1, bucket, (size_t)i * sizeof *bucket);
-    bucket[0] = print | frequency;
+    bucket[0] = (uint16_t)(print | frequency);
 }
 
 /* ---- what an entry is worth. queue: its frequency + 1, as the heap knows it; uses: the hits since. */
@@ -109,53 +118,148 @@ static float cost_of(const struct state *s, const tier__entry *e)
     return power[n] + (power[n + 1] - power[n]) * ((float)us / (float)(UINT32_C(1) << n) - 1);
 }
 
-static float worth_of(const void *state, const tier__entry *e)
+static float worth_at(const struct state *s, const tier__entry *e, unsigned f)
 {
-    const struct state *s = state;
-    unsigned f = frequency_of(s, e);
     float uses = f || !s->worth ? (float)f + 1 : 0.25F;
     return uses * cost_of(s, e) / (float)tier__entry_charge(e);
 }
 
-static float weigh(struct state *s, tier__entry *e)
+static float worth_of(const void *state, const tier__entry *e)
 {
-    float worth = worth_of(s, e);
+    return worth_at(state, e, frequency_of(state, e));
+}
+
+/* ---- the queues. Of an entry in one, cost, charge and e->queue stay as they are, and so does its key. */
+__attribute__((noinline)) static uint32_t key_of(const struct state *s, const tier__entry *e)
+{
+    return tier__rank_of(worth_at(s, e, e->queue - 1u)) >> KEY_SHIFT;
+}
+
+static float worth_of_key(uint32_t key) /* the middle of what is rounded to it */
+{
+    uint32_t bits = key << KEY_SHIFT | UINT32_C(1) << (KEY_SHIFT - 1);
+    float worth;
+    memcpy(&worth, &bits, sizeof worth);
+    return worth;
+}
+
+/* The floor in units of worth's, modulo 256: an entry goes before the floor rose by more than it is worth, so
+ * that a byte tells how long ago it came. Beyond what a float can tell, all are alike. */
+static uint8_t units(float floor, float worth)
+{
+    double n = (double)floor / worth * UNITS;
+    return n < 0x1p53 ? (uint8_t)(uint64_t)n : 0;
+}
+
+static float priority_of(const struct state *s, uint32_t key, const tier__entry *e)
+{
+    float worth = worth_of_key(key), floor = tier__ranks_floor(s->ranks);
+    float since = floor - worth / UNITS * (uint8_t)(units(floor, worth) - e->since);
+    return (since > 0 ? since : 0) + worth;
+}
+
+static tier__entry *entry_at(const struct state *s, uint32_t index)
+{
+    return tier__slab_in(s->memory, index);
+}
+
+/* Where the queue of key is, or belongs. */
+static uint32_t find(const struct state *s, uint32_t key)
+{
+    uint32_t low = 0, high = s->count;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (s->queue[middle].key < key)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Room for one more queue; false: out of memory. */
+static bool reserve(struct state *s)
+{
+    if (s->count < s->capacity)
+        return true;
+    uint32_t capacity = s->capacity ? s->capacity * 2 : FIRST_CAPACITY;
+    struct queue *queue = tier__resize(s->base, s->queue, capacity * sizeof *queue);
+    if (!queue)
+        return false;
+    s->queue = queue;
+    float *next = tier__resize(s->base, s->next, capacity * sizeof *next);
+    if (!next)
+        return false;
+    s->next = next;
+    s->capacity = capacity;
+    return true;
+}
+
+/* Weighs e and puts it behind the others of its worth. After reserve. */
+static void push(struct state *s, tier__entry *e)
+{
     e->queue = (uint8_t)(frequency_of(s, e) + 1);
     e->uses = 0;
-    return tier__ranks_floor(s->ranks) + worth;
-}
-
-/* ---- the heap */
-static tier__entry *entry_at(const struct state *s, uint32_t at)
-{
-    return tier__slab_in(s->memory, s->heap[at].entry);
-}
-
-static void place(struct state *s, uint32_t at, struct item item, tier__entry *e)
-{
-    s->heap[at] = item;
-    e->position = at;
-}
-
-/* Puts e where the heap's order wants it, starting from the hole at. */
-static void settle(struct state *s, uint32_t at, float priority, tier__entry *e)
-{
-    while (at > 0 && priority < s->heap[(at - 1) / ARITY].priority) {
-        uint32_t above = (at - 1) / ARITY;
-        place(s, at, s->heap[above], entry_at(s, above));
-        at = above;
+    uint32_t key = key_of(s, e), at = find(s, key), index = tier__slab_index(e);
+    struct queue *q = &s->queue[at];
+    e->since = units(tier__ranks_floor(s->ranks), worth_of_key(key));
+    e->before = e->after = 0;
+    s->entries++;
+    if (at < s->count && q->key == key) {
+        e->before = q->last;
+        entry_at(s, q->last)->after = index;
+        q->last = index;
+        return;
     }
-    for (;;) {
-        uint32_t first = ARITY * at + 1, least = first;
-        for (uint32_t child = first + 1; child < first + ARITY && child < s->count; child++)
-            if (s->heap[child].priority < s->heap[least].priority)
-                least = child;
-        if (first >= s->count || s->heap[least].priority >= priority)
-            break;
-        place(s, at, s->heap[least], entry_at(s, least));
-        at = least;
+    memmove(q + 1, q, (s->count - at) * sizeof *q);
+    memmove(&s->next[at + 1], &s->next[at], (s->count++ - at) * sizeof *s->next);
+    *q = (struct queue){key, index, index};
+    s->next[at] = priority_of(s, key, e);
+    s->least = UINT32_MAX;
+}
+
+static void leave(void *state, tier__entry *e)
+{
+    struct state *s = state;
+    s->entries--;
+    if (e->before)
+        entry_at(s, e->before)->after = e->after;
+    if (e->after)
+        entry_at(s, e->after)->before = e->before;
+    if (e->before && e->after)
+        return;
+    uint32_t key = key_of(s, e), at = find(s, key);
+    struct queue *q = &s->queue[at];
+    assert(at < s->count && q->key == key);
+    if (!e->after)
+        q->last = e->before;
+    if (e->before)
+        return;
+    q->first = e->after;
+    s->least = UINT32_MAX;
+    if (q->first) {
+        s->next[at] = priority_of(s, key, entry_at(s, q->first));
+        return;
     }
-    place(s, at, (struct item){priority, tier__slab_index(e)}, e);
+    s->count--;
+    memmove(q, q + 1, (s->count - at) * sizeof *q);
+    memmove(&s->next[at], &s->next[at + 1], (s->count - at) * sizeof *s->next);
+}
+
+/* Of the queue whose first goes next; there is one. */
+static uint32_t least(struct state *s)
+{
+    if (s->least < s->count)
+        return s->least;
+    const float *next = s->next;
+    float lowest = next[0];
+    s->least = 0;
+    for (uint32_t i = 1, count = s->count; i < count; i++)
+        if (next[i] < lowest) {
+            lowest = next[i];
+            s->least = i;
+        }
+    return s->least;
 }
 
 /* ---- the policy */
@@ -175,41 +279,30 @@ static void init_worth(void *state, struct tier__ranks *ranks)
 static bool enter(struct tier__base *base, void *state, tier__entry *e)
 {
     struct state *s = state;
-    if (s->count == s->capacity) {
-        uint32_t capacity = s->capacity ? s->capacity + s->capacity / 2 : FIRST_CAPACITY;
-        struct item *heap = tier__resize(base, s->heap, capacity * sizeof *heap);
-        if (!heap)
-            return false;
-        s->heap = heap;
-        s->capacity = capacity;
-    }
+    s->base = base;
     s->memory = tier__entry_memory(e);
+    if (!reserve(s))
+        return false;
     if (s->worth && !e->queue) /* new here */
         e->queue = (uint8_t)(ghost_find(s, e) + 1);
-    float priority = weigh(s, e);
-    settle(s, s->count++, priority, e);
+    push(s, e);
     return true;
 }
 
-static void leave(void *state, tier__entry *e)
-{
-    struct state *s = state;
-    uint32_t at = e->position;
-    float priority = s->heap[--s->count].priority;
-    tier__entry *last = entry_at(s, s->count);
-    if (last != e)
-        settle(s, at, priority, last);
-}
-
-/* Applies the hits of what comes to the top. */
+/* Applies the hits of what is about to go; out of memory, they are lost. */
 static uint32_t rank(void *state)
 {
     struct state *s = state;
     while (s->count > 0) {
-        tier__entry *top = entry_at(s, 0);
-        if (!top->uses)
-            return tier__rank_of(s->heap[0].priority);
-        settle(s, 0, weigh(s, top), top);
+        uint32_t at = least(s);
+        tier__entry *e = entry_at(s, s->queue[at].first);
+        if (!e->uses)
+            return tier__rank_of(s->next[at]);
+        if (reserve(s)) {
+            leave(s, e);
+            push(s, e);
+        }
+        e->uses = 0;
     }
     return TIER__RANK_NONE;
 }
@@ -219,8 +312,9 @@ static tier__entry *victim(void *state)
     struct state *s = state;
     if (rank(s) == TIER__RANK_NONE)
         return NULL;
-    tier__entry *e = entry_at(s, 0);
-    tier__ranks_raise_floor(s->ranks, s->heap[0].priority);
+    uint32_t at = least(s);
+    tier__entry *e = entry_at(s, s->queue[at].first);
+    tier__ranks_raise_floor(s->ranks, s->next[at]);
     leave(s, e);
     return e;
 }
@@ -236,7 +330,8 @@ static void evicted(struct tier__base *base, void *state, const tier__entry *e)
 static void fini(struct tier__base *base, void *state)
 {
     struct state *s = state;
-    tier__free(base, s->heap);
+    tier__free(base, s->queue);
+    tier__free(base, s->next);
     tier__free(base, s->ghost);
 }
 

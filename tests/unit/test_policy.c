@@ -118,6 +118,23 @@ static void insert(tier__memory *m, tier_digest key, uint32_t cost)
     tier__entry_unref(tier__memory_insert(m, e));
 }
 
+/* What costs as much as ten others stays while the rest is renewed nine times, and not for ever. */
+static void gdsf_lets_what_is_dear_age(void **state)
+{
+    (void)state;
+    for (uint64_t rounds = 8; rounds <= 12; rounds += 4) {
+        struct tier__base base;
+        tier__memory *m = memory_of(&base, 40 * tier__memory_charge(NULL, 100), "gdsf");
+        for (uint64_t n = 0; n < 40 * 50; n++) /* so that the floor is high */
+            insert(m, key_in_one_shard(n), 10);
+        insert(m, key_in_one_shard(5000), 100);
+        for (uint64_t n = 10000; n < 10000 + 39 * rounds; n++)
+            insert(m, key_in_one_shard(n), 10);
+        assert_int_equal(has(m, key_in_one_shard(5000)), rounds == 8);
+        tier__memory_destroy(&m);
+    }
+}
+
 /* Three times the budget is gone over, again and again, in order: the worst there is for LRU. */
 static void worth_keeps_the_hot_set_through_rescans(void **state)
 {
@@ -171,7 +188,7 @@ static void shards_go_by_one_order(void **state)
         struct tier__base base;
         tier__memory *m = memory_of(&base, 100 * tier__memory_charge(NULL, 100), policy[p]);
         for (uint64_t n = 0; n < 100; n++)
-            insert(m, key_of(n), (uint32_t)(1000 + n * 37 % 100 * 10));
+            insert(m, key_of(n), UINT32_C(10) << n * 37 % 100 / 10);
         for (uint64_t n = 100; n < 140; n++)
             insert(m, key_of(n), 100000);
         for (uint64_t n = 0; n < 100; n++)
@@ -188,6 +205,7 @@ int main(void)
         cmocka_unit_test(s3fifo_hits_buy_another_round),
         cmocka_unit_test(gdsf_counts_hits),
         cmocka_unit_test(gdsf_keeps_what_costs_most),
+        cmocka_unit_test(gdsf_lets_what_is_dear_age),
         cmocka_unit_test(worth_keeps_the_hot_set_through_rescans),
         cmocka_unit_test(worth_remembers_what_it_evicted),
         cmocka_unit_test(shards_go_by_one_order),
