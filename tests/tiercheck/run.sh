@@ -263,7 +263,7 @@ d="-d $work/cache"
     out '^\* ci '
     run 0 $d profile show
     out '^memory.file  *75 MiB  *default'
-    out '^lease_ms\*'
+    out '^monitor.alerts\*'
     out '^\* nothing reads'
     TIERKIT_MEMROY_FILE=11MiB run 8 $d profile show
     err 'unknown variable TIERKIT_MEMROY_FILE'
