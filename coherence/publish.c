@@ -69,16 +69,17 @@ int tier__publish(tier_session *s, tier__node *n, struct tier__built *b)
     bool shared = b->entry && !tier__forwards(n) && (kept || (b->entry->exclusive && !b->once));
     if (shared)
         b->entry = tier__memory_insert(c->memory, b->entry);
+    b->variant->unsaved = kept && overlaid(s, n, b->variant);
+    if (kept &&
+        !b->variant->unsaved) /* before anybody hears of it: evicted at once, its bytes are found here */
+        tier__pending_add(c, n, b);
     bool keep = b->entry && !b->entry->exclusive && (!kept || !tier__entry_resident(b->entry));
     int rc = tier__bind(s, n, b->variant, keep ? b->entry : NULL, TIER_BUILT);
     if (!rc && !(c->flags & TIER_NO_MEMORY))
         tier__unkept(c, n, !b->once ? NULL : b->once_why ? b->once_why : "tier_once");
     if (!rc && kept) {
         tier__superseded_variant(c, n, b->variant);
-        b->variant->unsaved = overlaid(s, n, b->variant);
         tier__node_add(c, n, b->variant);
-        if (!b->variant->unsaved)
-            tier__pending_add(c, n, b);
     }
     if (!rc && c->hub && b->entry)
         tier__publish_result(c, n, b->entry);

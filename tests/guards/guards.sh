@@ -53,7 +53,7 @@ guard() { # name, file, sed script, unit tests
     fi
     found="NOTHING FAILS"
     if compile "$build/tests/model" "$build/tests/conformance" $(printf "$build/tests/%s " ${4:-}); then
-        for test in model conformance ${4:-}; do
+        for test in ${4:-} model conformance; do
             if text=$(failing "$test"); then
                 found=$text
                 break

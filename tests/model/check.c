@@ -7,7 +7,7 @@
 #include <unistd.h>
 #include "tests/model/model.h"
 
-enum { GETS = 24, ARGS = 64 };
+enum { GETS = 24, ARGS = 64, WORKERS = 8 };
 struct question {
     int type;
     const char *path; /* NULL: none */
@@ -23,7 +23,7 @@ struct asking {
     tier_session *s;
     const struct question *q;
     struct answer *a;
-    size_t from, step, count;
+    size_t from, step, count; /* asks all, from there on, by that step, around */
 };
 
 static void question_make(uint64_t *r, struct question *q)
@@ -38,7 +38,9 @@ static void question_make(uint64_t *r, struct question *q)
     memset(q, 0, sizeof *q);
     q->type = (int)(next_random(r) % TYPES);
     q->path = file_name[a % 3 ? a % 10 : a]; /* some more than others */
-    if (q->type == T_RESOLVE)
+    if (q->type >= T_NODE || b % 3 == 0)
+        q->type = node_query(a + b, &q->path, q->args);
+    else if (q->type == T_RESOLVE)
         strcpy(q->args, names[b % 4]);
     else if (q->type == T_COND)
         strcpy(q->args, file_name[b % FILES]);
@@ -48,6 +50,8 @@ static void question_make(uint64_t *r, struct question *q)
         snprintf(q->args, ARGS, "%u", b % 8);
     else if (q->type == T_AMBIENT)
         strcpy(q->args, b % 3 == 0 ? "012" : b % 3 == 1 ? "20" : "1");
+    if (q->type >= T_NODE)
+        return;
     if (q->type == T_LIST)
         q->path = dirs[b / 3 % 6];
     else if ((q->type == T_PLACE || q->type == T_REAL) && a % 2)
@@ -64,10 +68,16 @@ static void question_label(const struct question *q, char *buf, size_t size)
              q->args);
 }
 
+static void answer_free(struct answer *a)
+{
+    free(a->text);
+    *a = (struct answer){0};
+}
+
 static void *ask_all(void *user)
 {
     struct asking *k = user;
-    for (size_t i = k->from; i < k->count; i += k->step) {
+    for (size_t n = 0, i = k->from % k->count; n < k->count; n++, i = (i + k->step) % k->count) {
         const struct question *q = &k->q[i];
         struct answer *a = &k->a[i];
         tier_value v;
@@ -87,32 +97,36 @@ static void *ask_all(void *user)
     return NULL;
 }
 
+/* One thread for each of the workers, each of which asks everything in an order of its own: in forks of one
+ * session, or in sessions of their own. a: their answers, one after the other's. */
 static void side_ask(struct model *m, struct side *s, const struct question *q, struct answer *a, size_t n,
-                     bool threads)
+                     unsigned workers, bool apart)
 {
-    tier_session *top, *child = NULL;
-    pthread_t other;
-    int rc = s->api.begin(s->c, NULL, &top);
-    if (rc) {
-        differ(m, "begin: %s", tier_errname(rc));
-        return;
+    tier_session *session[WORKERS];
+    struct asking k[WORKERS];
+    pthread_t thread[WORKERS];
+    for (unsigned i = 0; i < workers; i++) {
+        int rc = i && !apart ? s->api.fork(session[0], &session[i]) : s->api.begin(s->c, NULL, &session[i]);
+        if (rc) {
+            differ(m, "begin: %s", tier_errname(rc));
+            workers = i;
+            break;
+        }
+        k[i] = (struct asking){s, session[i], q, a + i * n, i * n / workers, i % 2 ? n - 1 : 1, n};
     }
-    struct asking mine = {s, top, q, a, 0, threads ? 2 : 1, n}, its = {s, NULL, q, a, 1, 2, n};
-    if (threads && s->api.fork(top, &child) == 0) {
-        its.s = child;
-        if (pthread_create(&other, NULL, ask_all, &its))
+    for (unsigned i = 1; i < workers; i++)
+        if (pthread_create(&thread[i], NULL, ask_all, &k[i]))
             abort();
-        ask_all(&mine);
-        pthread_join(other, NULL);
-        s->api.end(&child);
-    } else {
-        mine.step = 1;
-        ask_all(&mine);
+    if (workers)
+        ask_all(&k[0]);
+    for (unsigned i = 1; i < workers; i++)
+        pthread_join(thread[i], NULL);
+    for (unsigned i = workers; i-- > 0;) {
+        int rc = s->api.end(&session[i]);
+        if (rc)
+            differ(m, "%s: end gives %s, and nothing changed", s->oracle ? "oracle" : "library",
+                   tier_errname(rc));
     }
-    rc = s->api.end(&top);
-    if (rc)
-        differ(m, "%s: end gives %s, and nothing changed", s->oracle ? "oracle" : "library",
-               tier_errname(rc));
 }
 
 /* The first line that differs. */
@@ -159,7 +173,7 @@ static void child_asks(struct model *m, const struct op *o, const struct questio
     if (pid == 0) {
         struct answer is[GETS] = {{0}};
         alarm(60);
-        side_ask(m, &m->lib, q, is, n, false);
+        side_ask(m, &m->lib, q, is, n, 1, false);
         for (size_t i = 0; i < n; i++)
             compare(m, &q[i], &is[i], &be[i]);
         if (o->c % 2)
@@ -194,10 +208,11 @@ static bool differs_by_overlay(const struct model *m, const struct question *q)
 void check_run(struct model *m, const struct op *o)
 {
     struct question q[GETS];
-    struct answer is[GETS] = {{0}}, be[GETS] = {{0}};
+    struct answer is[GETS * WORKERS] = {{0}}, be[GETS] = {{0}};
     uint64_t r = o->c;
     size_t n = 4 + next_random(&r) % (GETS - 4);
-    bool child = o->b == 4;
+    bool child = o->b == 4, apart = o->b == 5;
+    unsigned workers = o->b == 3 || apart ? 2 + o->c % (WORKERS - 1) : 1;
     for (size_t i = 0; i < n; i++)
         do
             question_make(&r, &q[i]);
@@ -206,17 +221,18 @@ void check_run(struct model *m, const struct op *o)
     if (o->b < 2 && !differs_by_overlay(m, &first))
         q[0] = first;
     memo_view_begin(m);
-    side_ask(m, &m->oracle, q, be, n, false);
+    side_ask(m, &m->oracle, q, be, n, 1, false);
     if (child)
         child_asks(m, o, q, be, n);
     else
-        side_ask(m, &m->lib, q, is, n, o->b == 3);
-    for (size_t i = 0; i < n; i++) {
+        side_ask(m, &m->lib, q, is, n, workers, apart);
+    for (size_t i = 0; i < n * workers; i++) {
         if (!child)
-            compare(m, &q[i], &is[i], &be[i]);
-        free(is[i].text);
-        free(be[i].text);
+            compare(m, &q[i % n], &is[i], &be[i % n]);
+        answer_free(&is[i]);
     }
+    for (size_t i = 0; i < n; i++)
+        answer_free(&be[i]);
     if (!*m->failure)
-        memo_view_end(m, child);
+        memo_view_end(m, child, apart ? workers : 1);
 }

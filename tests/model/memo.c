@@ -195,7 +195,8 @@ static void compare_runs(struct model *m, struct request *r)
     }
     m->compared++;
     bool known = r->remembered && !r->once && find(&r->memory, r->now.id, seam_now_ms()) >= 0;
-    bool may_lose = r->loose || m->null_cache || (m->small && !m->disk) || r->type == T_REAL;
+    bool may_lose =
+        r->loose || m->null_cache || (m->small && (!m->disk || m->views > 1)) || r->type == T_REAL;
     bool may_keep = r->loose && ever(r, r->now.id);
     m->ran += r->runs;
     m->spared += r->runs == 0;
@@ -206,8 +207,8 @@ static void compare_runs(struct model *m, struct request *r)
     if (!r->remembered) {
         if (!r->runs)
             differ(m, "%s did not run, and its failure is none that is remembered", r->key);
-    } else if (r->runs > 1 && !may_lose) {
-        differ(m, "%s ran %u times in one view", r->key, r->runs);
+    } else if (r->runs > (r->once ? m->views : 1) && !may_lose) {
+        differ(m, "%s ran %u times in %u views", r->key, r->runs, m->views);
     } else if (known && r->runs && !may_lose) {
         differ(m, "%s ran, and all its %s", r->key, "dependencies are as in a remembered run");
     } else if (!known && !r->runs && !may_keep) {
@@ -228,8 +229,9 @@ static void compare_child(struct model *m, struct request *r)
     }
 }
 
-void memo_view_end(struct model *m, bool child)
+void memo_view_end(struct model *m, bool child, unsigned views)
 {
+    m->views = views;
     each_request(m, child ? compare_child : compare_runs);
 }
 

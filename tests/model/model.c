@@ -82,7 +82,9 @@ size_t program_make(uint64_t seed, size_t changes, struct op *op, size_t max)
                 back = op[n];
             n++;
         }
-        check.b = (uint8_t)(next_random(&r) % 40 == 0 ? 4 : next_random(&r) % 4);
+        check.b = (uint8_t)(next_random(&r) % 40 == 0 ? 4 : next_random(&r) % 5);
+        if (check.b == 4 && next_random(&r) % 8)
+            check.b = 5;
         if (next_random(&r) % 3)
             check.c = (uint32_t)next_random(&r);
         op[n++] = check;

@@ -11,8 +11,13 @@
  * library must run those requests whose trace of now it does not remember, once each, and nothing else. What
  * it remembers is a list of traces per request, newest first, 8 at most, in memory and on disk (memo.c).
  *
+ * Workers: a check asks by one thread, or by 2 to 8 at once, each everything in an order of its own: in forks
+ * of one session, or in sessions of their own. What had to run is the same, once for all of them; only what
+ * is of one view (tier_once, and what went on after a failure for now) runs once in each. Where the memory is
+ * small and sessions are apart, values may be evicted between two of them, and running again is let pass.
+ *
  * A run stops at its first difference, which is a text; nothing here asserts but model.c. One thread drives a
- * world; callbacks of the library's side may run on two. */
+ * world; callbacks of the library's side run on up to eight. */
 #ifndef TESTS_MODEL_MODEL_H
 #define TESTS_MODEL_MODEL_H
 #include <pthread.h>
@@ -47,7 +52,7 @@
     X(RESTART, 3, "close and open again, with setting b")                                     \
     X(RETYPE, 5, "define type a anew, with version and config bytes of b")                    \
     X(PASS, 6, "let time pass: b of a few ms, seconds, an hour")                              \
-    X(CHECK, 0, "ask: seed c; b 0-2 one thread, 3 two threads, 4 a child process")
+    X(CHECK, 0, "ask: seed c; b 0-2 one thread, 3 2-8 forks, 4 a child process, 5 2-8 sessions")
 enum model_op_kind {
 #define MODEL_OP_ENUM(name, weight, help) OP_##name,
     MODEL_OPS(MODEL_OP_ENUM)
@@ -87,6 +92,8 @@ enum model_type {
     T_FADING,  /* expires */
     T_BULK,    /* 20 KiB made of a face */
     T_WHOLE,   /* a listing, and for each file of it T_REACH and T_CHECK */
+    T_NODE,    /* program.c: a node of the world's random dependency program */
+    T_LIVE,    /* another, a live object whose fingerprint leaves out what nobody reads */
     TYPES
 };
 enum { CONFIGS = 3, VERSIONS = 2, FADE_MS = 1000 * 1000 };
@@ -107,6 +114,20 @@ struct side {
     struct model_type_of type[TYPES];
 };
 int types_define(struct side *s, int kind); /* with its version and config */
+/* For builds: reads and questions, each with a note of what was seen. */
+int read_file(struct model_type_of *t, tier_session *s, const char *path, tier_value *v);
+int read_kind(struct model_type_of *t, tier_session *s, const char *path, char *kind);
+int read_list(struct model_type_of *t, tier_session *s, const char *dir, const char *glob, tier_value *v);
+typedef int named_read(tier_session *s, const char *name, tier_value *v);
+int read_named(struct model_type_of *t, tier_session *s, named_read *read, const char *kind, const char *name,
+               tier_value *v);
+int ask(struct model_type_of *t, tier_session *s, int kind, const char *path, const char *args,
+        tier_value *v);
+int give_object(struct model_type_of *t, tier_out *out, const char *text, size_t size);
+struct object { /* what give_object gives */
+    size_t size;
+    char text[];
+};
 const char *type_name(int kind);
 /* The text that stands for a value, for comparison; malloc'd. */
 char *value_text(struct model_type_of *t, const tier_value *v, size_t *size);
@@ -154,6 +175,8 @@ struct model {
     bool disk, small, null_cache;
     int outside; /* what no read declares */
     unsigned mode, bans;
+    unsigned views;    /* of the check at hand, at once */
+    uint64_t program;  /* seed of its dependency program */
     uint64_t overlays; /* bits by file */
     int64_t overlay_version;
     char failure[4096]; /* empty: none */
@@ -166,12 +189,18 @@ void frame_begin(struct model *m, struct frame *f, struct request *r);
 void frame_end(struct model *m, struct frame *f, int rc);
 void note(struct side *s, const char *kind, const char *name, uint64_t value);
 void memo_view_begin(struct model *m);
-void memo_view_end(struct model *m, bool child);  /* compares the runs; then remembers */
-void memo_ban(struct model *m, const char *path); /* NULL: the tag */
+void memo_view_end(struct model *m, bool child, unsigned views); /* compares the runs; then remembers */
+void memo_ban(struct model *m, const char *path);                /* NULL: the tag */
 void memo_ban_all(struct model *m);
 void memo_restart(struct model *m, int type); /* what is on disk is left; type -1: of all types */
 void memo_free(struct model *m);
 void differ(struct model *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- program.c */
+enum { NODES = 30, NODE_ARGS = 8 };
+int node_build(struct model_type_of *t, tier_session *s, const tier_query *q, tier_out *out);
+int node_fingerprint(const void *object, tier_out *out, void *user);
+int node_query(unsigned node, const char **path, char args[NODE_ARGS]); /* its type */
 
 /* ---- world.c, check.c, generate.c */
 enum { FILES = 27 };

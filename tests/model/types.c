@@ -7,9 +7,9 @@
 enum { TEXT = 4096, REACH_MAX = 40, BULK_BYTES = 20000 };
 typedef struct model_type_of T;
 
-static const char *const names[TYPES] = {"outline", "face", "letters", "resolve", "value", "reach",
-                                         "check",   "cond", "ambient", "list",    "place", "real",
-                                         "now",     "over", "tagged",  "fading",  "bulk",  "whole"};
+static const char *const names[TYPES] = {
+    "outline", "face", "letters", "resolve", "value",  "reach",  "check", "cond",  "ambient", "list",
+    "place",   "real", "now",     "over",    "tagged", "fading", "bulk",  "whole", "node",    "live"};
 
 const char *type_name(int kind)
 {
@@ -34,14 +34,14 @@ static uint64_t seen(int rc, const void *data, size_t size)
     return rc ? hash_bytes(&rc, sizeof rc, 1) : hash_bytes(data, size, 2);
 }
 
-static int read_file(T *t, tier_session *s, const char *path, tier_value *v)
+int read_file(T *t, tier_session *s, const char *path, tier_value *v)
 {
     int rc = t->side->api.file(s, path, v);
     note(t->side, "content", path, seen(rc, v->data, v->size));
     return rc;
 }
 
-static int read_kind(T *t, tier_session *s, const char *path, char *kind)
+int read_kind(T *t, tier_session *s, const char *path, char *kind)
 {
     int rc = t->side->api.stat(s, path, kind);
     note(t->side, "kind", path, seen(rc, kind, 1));
@@ -60,7 +60,7 @@ static int read_fields(T *t, tier_session *s, const char *path, uint32_t fields,
     return rc;
 }
 
-static int read_list(T *t, tier_session *s, const char *dir, const char *glob, tier_value *v)
+int read_list(T *t, tier_session *s, const char *dir, const char *glob, tier_value *v)
 {
     char name[256];
     int rc = t->side->api.list(s, dir, glob, v);
@@ -69,16 +69,14 @@ static int read_list(T *t, tier_session *s, const char *dir, const char *glob, t
     return rc;
 }
 
-typedef int named_read(tier_session *s, const char *name, tier_value *v);
-static int read_named(T *t, tier_session *s, named_read *read, const char *kind, const char *name,
-                      tier_value *v)
+int read_named(T *t, tier_session *s, named_read *read, const char *kind, const char *name, tier_value *v)
 {
     int rc = read(s, name, v);
     note(t->side, kind, name, seen(rc, v->data, v->size));
     return rc;
 }
 
-static int ask(T *t, tier_session *s, int kind, const char *path, const char *args, tier_value *v)
+int ask(T *t, tier_session *s, int kind, const char *path, const char *args, tier_value *v)
 {
     const struct model_type_of *of = &t->side->type[kind];
     tier_query q = {of->type, path, args, args ? strlen(args) : 0};
@@ -102,12 +100,7 @@ static int put(T *t, tier_out *out, const char *text)
 
 /* ---- outline: a live object ---- */
 
-struct object {
-    size_t size;
-    char text[];
-};
-
-static int give_object(T *t, tier_out *out, const char *text, size_t size)
+int give_object(T *t, tier_out *out, const char *text, size_t size)
 {
     struct object *o = malloc(sizeof *o + size + 1);
     if (!o)
@@ -527,9 +520,9 @@ static int whole(T *t, tier_session *s, const tier_query *q, tier_out *out)
 /* ---- one build callback for all ---- */
 
 typedef int compute_fn(T *t, tier_session *s, const tier_query *q, tier_out *out);
-static compute_fn *const compute[TYPES] = {outline, face, letters, resolve, value, reach,
-                                           check,   cond, ambient, list,    place, real,
-                                           now,     over, tagged,  fading,  bulk,  whole};
+static compute_fn *const compute[TYPES] = {outline, face,    letters, resolve, value,      reach,     check,
+                                           cond,    ambient, list,    place,   real,       now,       over,
+                                           tagged,  fading,  bulk,    whole,   node_build, node_build};
 
 static int build(tier_session *s, const tier_query *q, tier_out *out, void *user)
 {
@@ -563,7 +556,9 @@ int types_define(struct side *s, int kind)
     def.config_size = 1;
     def.user = t;
     def.build = build;
-    if (kind == T_OUTLINE) {
+    if (kind == T_LIVE)
+        def.fingerprint = node_fingerprint;
+    if (kind == T_OUTLINE || kind == T_LIVE) {
         def.save = object_save;
         def.load = object_load;
         def.destroy = object_destroy;

@@ -253,6 +253,7 @@ bool world_open(struct model *m, uint64_t seed)
     m->oracle.api = oracle;
     m->lib.m = m->oracle.m = m;
     m->oracle.oracle = true;
+    m->program = hash_bytes(&seed, sizeof seed, 9);
     m->disk = next_random(&r) % 6 != 0;
     m->small = next_random(&r) % 3 == 0;
     m->null_cache = next_random(&r) % 24 == 0;
