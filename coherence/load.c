@@ -214,7 +214,9 @@ static void variant_merge(tier_cache *c, tier__node *n, const struct tier__varia
         tier__node_add(c, n, v);
     } else {
         pthread_mutex_lock(&c->graph);
-        if (n->variant_count < c->keep_variants)
+        for (uint32_t i = 0; i < n->variant_count; i++) /* another thread merges the same */
+            known |= tier__digest_equal(&n->variant[i]->key, &d->key);
+        if (!known && n->variant_count < c->keep_variants)
             n->variant[n->variant_count++] = tier__variant_ref(v);
         if (n->variant_count == 1)
             tier__reverse_note(c, n);
@@ -242,8 +244,8 @@ struct tier__request *tier__request_load(tier_cache *c, const tier_digest *ident
 void tier__node_load(tier_cache *c, tier__node *n)
 {
     pthread_mutex_lock(&c->graph);
-    bool asked = !c->store || n->loaded_epoch == c->epoch;
-    n->loaded_epoch = c->epoch;
+    uint64_t epoch = c->epoch;
+    bool asked = !c->store || n->loaded_epoch == epoch;
     pthread_mutex_unlock(&c->graph);
     if (asked)
         return;
@@ -258,6 +260,10 @@ void tier__node_load(tier_cache *c, tier__node *n)
                 variant_merge(c, n, &d);
     }
     tier__buf_fini(&b);
+    pthread_mutex_lock(&c->graph);
+    if (n->loaded_epoch < epoch) /* not before it is: another thread would take it for unknown, and build */
+        n->loaded_epoch = epoch;
+    pthread_mutex_unlock(&c->graph);
 }
 
 /* ---- values */
