@@ -216,7 +216,7 @@ static void compare_runs(struct model *m, struct request *r)
                r->key, r->memory.count);
     }
     if (r->remembered && !r->once && !m->null_cache)
-        remember(m, r, find(&r->memory, r->now.id, seam_now_ms()) < 0);
+        remember(m, r, r->runs || find(&r->memory, r->now.id, seam_now_ms()) < 0);
 }
 
 /* Another process ran it: what it committed may or may not be seen. */
