@@ -59,7 +59,7 @@ uint64_t tier__store_news(const tier__store *st)
 {
     if (tier__env_usable(st->env) != TIER_OK || !tier__env_intact(st->base, st->env))
         return 0;
-    return tier__db_news(st->env->db);
+    return tier__env_ask(st->env, tier__db_news);
 }
 
 uint64_t tier__store_glance(const tier__store *st)
@@ -75,7 +75,7 @@ uint64_t tier__store_glance(const tier__store *st)
     if (atomic_load_explicit(&e->moved, memory_order_relaxed) ||
         atomic_load_explicit(&e->trouble, memory_order_relaxed) >= TIER__TROUBLE_OFF)
         return TIER__NEWS_LOST;
-    return tier__db_news(e->db);
+    return tier__env_ask(e, tier__db_news);
 }
 
 int tier__store_reads(tier__store *st, uint64_t *id)
@@ -98,7 +98,7 @@ uint64_t tier__store_bytes(const tier__store *st)
 {
     if (tier__env_usable(st->env) != TIER_OK || !tier__env_intact(st->base, st->env))
         return 0;
-    return tier__db_bytes(st->env->db);
+    return tier__env_ask(st->env, tier__db_bytes);
 }
 
 int tier__read_begin(tier__store *st, tier__read **r)

@@ -157,6 +157,7 @@ static enum tier__db_rc new_reader(struct tier__env *env, struct tier__read **r)
     return rc;
 }
 
+/* While a place is taken the map stays where it is. r: a parked reader may come with it; NULL: not wanted. */
 static int take_place(struct tier__env *env, struct tier__read **r)
 {
     int rc = TIER_OK;
@@ -169,7 +170,7 @@ static int take_place(struct tier__env *env, struct tier__read **r)
     }
     if (!rc) {
         env->readers++;
-        if ((*r = env->pool)) {
+        if (r && (*r = env->pool)) {
             env->pool = (*r)->next;
             env->pooled--;
         }
@@ -195,6 +196,24 @@ static void leave_place(struct tier__env *env, struct tier__read *r)
         tier__txn_abort(r->txn);
         free(r);
     }
+}
+
+int tier__env_enter(struct tier__env *env)
+{
+    return take_place(env, NULL);
+}
+
+void tier__env_leave(struct tier__env *env)
+{
+    leave_place(env, NULL);
+}
+
+uint64_t tier__env_ask(struct tier__env *env, uint64_t (*what)(const tier__db *db))
+{
+    pthread_mutex_lock(&env->mutex); /* the map is moved with it held */
+    uint64_t answer = what(env->db);
+    pthread_mutex_unlock(&env->mutex);
+    return answer;
 }
 
 /* The file may end before its last page where the writer died between its commit and the extension, or
@@ -402,7 +421,7 @@ int tier__env_remap(struct tier__base *base, struct tier__env *env, uint64_t byt
 void tier__env_extend(struct tier__env *env)
 {
     struct stat st;
-    uint64_t need = tier__db_bytes(env->db);
+    uint64_t need = tier__env_ask(env, tier__db_bytes);
     int fd = tier__db_fd(env->db);
     if (fstat(fd, &st) != 0)
         return;

@@ -94,6 +94,12 @@ int tier__env_rc(struct tier__base *base, struct tier__env *env, enum tier__db_r
 /* The write lock: of this process's threads and of all processes, within wait_ms. */
 int tier__env_write_lock(struct tier__base *base, struct tier__env *env, int64_t wait_ms);
 void tier__env_write_unlock(struct tier__env *env);
+/* For a write transaction of LMDB, in which the map must stay where it is, too. TIER_EBUSY. */
+int tier__env_enter(struct tier__env *env);
+void tier__env_leave(struct tier__env *env);
+/* What the database says of itself, which it reads in its map: outside of snapshots and transactions asked
+ * here alone, or another thread may be moving the map. */
+uint64_t tier__env_ask(struct tier__env *env, uint64_t (*what)(const tier__db *db));
 /* With the write lock: the files are the ones that were opened; the state file says open. */
 int tier__env_write_ready(struct tier__base *base, struct tier__env *env);
 /* Waits until no snapshot of this process is open and sets the map: bytes, or 0 for what others set. */

@@ -400,7 +400,7 @@ static bool disk_full(const struct tier__env *env)
 static int grow(tier__write *w)
 {
     struct tier__env *env = w->st->env;
-    uint64_t now = tier__db_map(env->db), most = env->max_bytes;
+    uint64_t now = tier__env_ask(env, tier__db_map), most = env->max_bytes;
     if (now >= most)
         return TIER_EIO;
     uint64_t next = now > most / 2 ? most : now * 2;
@@ -414,7 +414,10 @@ static int apply_all(tier__write *w)
     struct tier__base *base = w->st->base;
     int rc = TIER_EIO;
     for (int i = 0; i < APPLY_TRIES; i++) {
+        if ((rc = tier__env_enter(env)) != TIER_OK) /* a reader that remaps would take the pages from us */
+            return rc;
         enum tier__db_rc db = apply(w);
+        tier__env_leave(env);
         if (db == TIER__DB_MAP_FULL)
             rc = grow(w);
         else if (db == TIER__DB_MAP_RESIZED)
