@@ -184,6 +184,10 @@ static void scan_entry(struct tier__watch *w, struct tier__wnode *dir, int fd, c
     }
     struct tier__wnode *n = tier__wtree_find(&w->tree, dir, d->d_name);
     bool changed = !n;
+    /* Told twice, as it was replaced between two reads of the directory: events, or the next poll, tell of
+     * that. What was found first may wait in the stack. */
+    if (n && n->seen == w->pass)
+        return;
     if (n && n->is_dir != is_dir) {
         tier__watch_forget(w, n, tell);
         n = NULL;
