@@ -52,8 +52,10 @@ static void worker_start(struct master *m, int i)
     uint64_t seed = random_next(&m->random);
     fflush(stdout);
     pid_t pid = fork();
-    if (pid == 0)
+    if (pid == 0) {
+        crash_tell();
         _exit(work(&m->w, i, seed));
+    }
     m->worker[i] = (struct child){pid, 0, now_ns()};
 }
 
@@ -62,6 +64,7 @@ static void mutator_start(struct master *m)
     fflush(stdout);
     pid_t pid = fork();
     if (pid == 0) {
+        crash_tell();
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         _exit(mutate(&m->w));
     }

@@ -6,6 +6,7 @@
  *              and after it
  *   fs.c       a model of the tree: entries applied to it give the tree at each version
  *   worker.c   sessions of two threads; types.c what they compute
+ *   crash.c    who dies of a fault says where
  *   check.c    an observation must hold in a version that overlapped [begin, answer]; naive.c computes the
  *              answers again, without a cache, from these observations alone
  *
@@ -95,6 +96,9 @@ int fs_key(const struct fs *fs, const char *key, bool follow); /* by key path */
 
 /* ---- seam.c: what stat says of times, in this program */
 void seam_grain(int64_t ns); /* of time stamps of the tree, before any process is forked */
+
+/* ---- crash.c: from here on this process tells where it dies */
+void crash_tell(void);
 
 /* ---- journal.c: what the processes share */
 enum { RING = 1 << 16, WORKERS_MAX = 8, THREADS = 2, FROM_MAX = 8 };
