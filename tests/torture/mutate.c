@@ -419,7 +419,6 @@ int mutate(struct world *w)
     umask(022);
     if (mkdirat(m->top, "root", 0755) || mkdirat(m->top, "sys", 0755) || !plant(m))
         return 1;
-    atomic_store(&m->sh->planted, true);
     char dir[300], root_path[300];
     snprintf(dir, sizeof dir, "%s/.cache", w->set.base);
     snprintf(root_path, sizeof root_path, "%s/root", w->set.base);
@@ -434,6 +433,8 @@ int mutate(struct world *w)
     o.root_count = 1;
     if (w->set.store && tier_open(&o, &m->c))
         return 1;
+    /* A worker that only reads, and finds no store yet, would never hear of what is invalidated. */
+    atomic_store(&m->sh->planted, true);
     for (unsigned n = 0; !atomic_load(&m->sh->stop); n++) {
         for (unsigned burst = 1 + random_below(&m->random, 4); burst; burst--)
             change(m);
