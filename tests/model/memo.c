@@ -195,8 +195,7 @@ static void compare_runs(struct model *m, struct request *r)
     }
     m->compared++;
     bool known = r->remembered && !r->once && find(&r->memory, r->now.id, seam_now_ms()) >= 0;
-    bool may_lose =
-        r->loose || m->null_cache || (m->small && !m->disk) || r->type == T_REAL;
+    bool may_lose = r->loose || m->null_cache || (m->small && !m->disk) || r->type == T_REAL;
     bool may_keep = r->loose && ever(r, r->now.id);
     m->ran += r->runs;
     m->spared += r->runs == 0;
