@@ -164,6 +164,7 @@ $(BUILD)/tests/bench: $(call object,$(BENCH_SRC)) $(BENCH_SHARED) $(STATIC)
 	$(SAY) LD $@
 	$(Q)$(link) $(LIBS) -lm
 $(BUILD)/bench-peers: FORCE
+	@mkdir -p $(@D)
 	@CC="$(CC)" CPPFLAGS="$(CPPFLAGS)" sh tests/bench/peers.sh >$@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 $(BUILD)/obj-bench/%.o: %.c $(BUILD)/bench-peers $(BUILD)/flags
