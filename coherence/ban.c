@@ -136,6 +136,7 @@ struct loading {
     tier_cache *c;
     uint64_t last, missing; /* sequence of the row before; the highest one that has no sound row */
     bool clash;             /* a new row bears a sequence that a ban of ours took without one */
+    bool news;              /* there are rows that were not read before */
 };
 
 static int load_row(void *user, const void *key, size_t key_size, const void *data, size_t size)
@@ -177,28 +178,51 @@ static bool sequence_read(tier_cache *c, bool *known, uint64_t *counter)
     return rc == 0 || rc == TIER_EABSENT;
 }
 
+/* The rows of the log, and the counter that goes with them: where it moved while they were read, once more.
+ * false: the store could not be read, or others ban faster than we read. */
+static bool log_load(tier_cache *c, struct loading *l, uint64_t *tail, bool *known, uint64_t *counter)
+{
+    enum { TRIES = 8 };
+    for (int i = 0; i < TRIES; i++) {
+        uint64_t after = 0;
+        bool known_after;
+        *counter = 0;
+        *tail = tier__log_tail(c->store, &c->base); /* rows up to it did their work and are gone */
+        *l = (struct loading){.c = c, .last = *tail, .clash = l->clash};
+        if (!sequence_read(c, known, counter))
+            return false;
+        pthread_mutex_lock(&c->world_lock);
+        l->news = !*known || *counter > c->log_read;
+        if (*tail > c->ban_sequence)
+            c->ban_sequence = *tail;
+        pthread_mutex_unlock(&c->world_lock);
+        if (!l->news)
+            return true;
+        if (tier__store_each(c->store, TIER__LOG, load_row, l) || !sequence_read(c, &known_after, &after))
+            return false;
+        if (*known == known_after && *counter == after)
+            return true;
+    }
+    return false;
+}
+
 /* Rows are numbered without gaps up to the counter: where one is missing or damaged, nobody can say what it
  * banned, so it bans everything (I11: it never assumes). */
 static bool bans_load(tier_cache *c)
 {
-    uint64_t counter = 0;
+    uint64_t counter, tail;
     bool known;
+    struct loading l = {.c = c};
     if (!c->store)
         return true;
-    uint64_t tail = tier__log_tail(c->store, &c->base); /* rows up to it did their work and are gone */
-    struct loading l = {.c = c, .last = tail};
-    if (!sequence_read(c, &known, &counter))
-        return false;
     pthread_mutex_lock(&c->world_lock);
-    bool news = !known || counter > c->log_read;
-    if (tail > c->ban_sequence)
-        c->ban_sequence = tail;
+    uint64_t failures = c->unheard_times;
     pthread_mutex_unlock(&c->world_lock);
-    if (news && tier__store_each(c->store, TIER__LOG, load_row, &l))
+    if (!log_load(c, &l, &tail, &known, &counter))
         return false;
-    if (news && !known) /* lost: as good as a row that is */
+    if (l.news && !known) /* lost: as good as a row that is */
         counter = l.last ? l.last + 1 : 0;
-    if (news && counter > l.last)
+    if (l.news && counter > l.last)
         l.missing = counter;
     pthread_mutex_lock(&c->world_lock);
     if (c->log_known && tail > c->log_read) { /* what they banned in memory is not known (I11) */
@@ -212,7 +236,8 @@ static bool bans_load(tier_cache *c)
         c->ban_sequence = c->ban_floor;
     if (l.clash) /* which of the two a result was born after is not known */
         c->ban_floor = c->ban_unlogged = ++c->ban_sequence;
-    c->unheard = false;
+    if (failures == c->unheard_times) /* else another failed since, perhaps at something newer */
+        c->unheard = false;
     pthread_mutex_unlock(&c->world_lock);
     return true;
 }
@@ -242,6 +267,7 @@ void tier__news(tier_cache *c)
     } else if (tier__store_reads(c->store, &read) || !bans_load(c)) {
         pthread_mutex_lock(&c->world_lock); /* I11: it never assumes; and the next session tries again */
         c->unheard = true;
+        c->unheard_times++;
         pthread_mutex_unlock(&c->world_lock);
         return;
     }

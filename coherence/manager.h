@@ -362,8 +362,9 @@ struct tier_cache {
     int64_t opened_ms;
     uint64_t ban_unlogged; /* of the newest ban of ours without a row: another's row may bear it, too */
     bool unheard;          /* the log could not be read when it had news */
-    uint64_t ban_floor;    /* everything born before it is banned; older rows of the log say no more */
-    uint64_t event;        /* sequence of the newest event in this process */
+    uint64_t unheard_times;
+    uint64_t ban_floor; /* everything born before it is banned; older rows of the log say no more */
+    uint64_t event;     /* sequence of the newest event in this process */
     const struct tier__patterns *patterns; /* static; NULL: this program has no use for them */
     tier_session *sessions;
     uint64_t next_session;

@@ -160,16 +160,13 @@ struct tier__slot *tier__view_see(tier__view *v, uint32_t dep, uint32_t version)
  * (500 results of 300 edges over 1000 dependencies). */
 uint32_t tier__view_known(tier__view *v, const struct tier__edge *edges, uint32_t count)
 {
-    const uint32_t *seen = NULL;
-    uint32_t i = 0, chunk = UINT32_MAX;
+    uint32_t i = 0;
     pthread_mutex_lock(&v->lock);
-    for (; i < count; i++) {
-        uint32_t c = edges[i].dep / TIER__CHUNK;
-        if (c != chunk) {
-            seen = c < v->versions.chunk_count ? v->versions.chunk[c] : NULL;
-            chunk = c;
-        }
-        if (!seen || seen[edges[i].dep % TIER__CHUNK] != edges[i].version + 1)
+    uint32_t *const *chunk = (uint32_t *const *)v->versions.chunk;
+    size_t chunks = v->versions.chunk_count;
+    for (; i < count; i++) { /* no branch that is hard to foresee: neighbours are of any chunk */
+        size_t c = edges[i].dep / TIER__CHUNK;
+        if (c >= chunks || !chunk[c] || chunk[c][edges[i].dep % TIER__CHUNK] != edges[i].version + 1)
             break;
     }
     pthread_mutex_unlock(&v->lock);

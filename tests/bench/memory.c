@@ -174,8 +174,9 @@ static void run(struct bench *b)
 }
 
 static const struct bench_goal goals[] = {
-    {"pinned view of 64 B / floor", "view and read 64 B", "tierkit", NULL, "floor", '<', 1.6},
-    {"GLib's view of 64 B / ours", "view and read 64 B", "glib", NULL, "tierkit", '>', 3},
+    /* Pinned and let go of: the floor reads no value either, and has its values where the counts are. */
+    {"pinned view of 64 B / floor", "view untouched 64 B", "tierkit", NULL, "floor", '<', 1.6},
+    {"GLib's view of 64 B / ours", "view untouched 64 B", "glib", NULL, "tierkit", '>', 3},
     {"untouched view, 16 KiB / 64 B", "untouched view by size", "tierkit 16 KiB", NULL, "tierkit 64 B", '<',
      1.2},
     {"view, one thread / two", "view and read by threads", "tierkit 1 thread", NULL, "tierkit 2 threads", '>',
