@@ -83,7 +83,12 @@ int ask(T *t, tier_session *s, int kind, const char *path, const char *args, tie
     int rc = t->side->api.get(s, &q, v);
     if (t->side->oracle) {
         const char *detail = t->side->api.detail(s);
-        uint64_t value = rc ? hash_bytes(detail, strlen(detail), (uint64_t)-rc)
+        /* What a read failed with and a build handed on: which words go with it is open where the build had
+         * other failures before, or asked in a fork. The code counts; runs may be more. */
+        bool handed = rc == TIER_EABSENT || rc == TIER_EACCESS || rc == TIER_EKIND;
+        if (handed && t->side->m->frame)
+            t->side->m->frame->request->loose = true;
+        uint64_t value = rc ? hash_bytes(detail, handed ? 0 : strlen(detail), (uint64_t)-rc)
                             : hash_bytes(v->hash.byte, sizeof v->hash.byte, 3);
         note(t->side, "result", request_of(t->side->m, of, &q)->key, value);
         if (rc && rc != TIER_EBUILD && rc != TIER_EABSENT && rc != TIER_EACCESS && rc != TIER_EKIND &&
