@@ -122,18 +122,20 @@ static inline int get_short(tier_session *s, const tier_query *q, tier_value *v)
     return q ? tier__recall(s, q, v) : 1;
 }
 
-int tier_get(tier_session *s, const tier_query *q, tier_value *v)
+static inline int ask(tier_session *s, const tier_query *q, tier_value *v, int flags)
 {
     if (!s || s->magic != TIER__SESSION_MAGIC || !v)
         return TIER_EINVAL;
     int rc = get_short(s, q, v);
-    return rc ? get(s, q, v, TIER__WANT_VALUE, rc) : 0;
+    return rc ? get(s, q, v, flags, rc) : 0;
+}
+
+int tier_get(tier_session *s, const tier_query *q, tier_value *v)
+{
+    return ask(s, q, v, TIER__WANT_VALUE);
 }
 
 int tier_peek(tier_session *s, const tier_query *q, tier_value *v)
 {
-    if (!s || s->magic != TIER__SESSION_MAGIC || !v)
-        return TIER_EINVAL;
-    int rc = get_short(s, q, v);
-    return rc ? get(s, q, v, TIER__WANT_VALUE | TIER__NO_BUILD, rc) : 0;
+    return ask(s, q, v, TIER__WANT_VALUE | TIER__NO_BUILD);
 }

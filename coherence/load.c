@@ -135,6 +135,20 @@ static bool edges_read(tier_cache *c, const struct tier__variant *v, struct tier
     return ok;
 }
 
+bool tier__variant_adopt(tier_cache *c, struct tier__variant *v, struct tier__edge **edges)
+{
+    pthread_mutex_lock(&c->graph);
+    bool ok = !v->raw || tier__edge_sum_locked(c, *edges, v->edge_count) == v->edge_sum;
+    if (ok && v->raw) {
+        v->edges = *edges;
+        tier__free(&c->base, v->raw);
+        v->raw = NULL;
+        *edges = NULL;
+    }
+    pthread_mutex_unlock(&c->graph);
+    return ok;
+}
+
 bool tier__variant_edges(tier_cache *c, struct tier__variant *v)
 {
     pthread_mutex_lock(&c->graph);
@@ -144,17 +158,7 @@ bool tier__variant_edges(tier_cache *c, struct tier__variant *v)
         return true;
     struct tier__edge *edges = c->store ? tier__zalloc(&c->base, v->edge_count + 1, sizeof *edges) : NULL;
     pthread_mutex_lock(&c->reading);
-    bool ok = edges && (!v->raw || edges_read(c, v, edges));
-    pthread_mutex_lock(&c->graph);
-    if (ok && v->raw && tier__edge_sum_locked(c, edges, v->edge_count) != v->edge_sum)
-        ok = false; /* an id stands for something else by now */
-    if (ok && v->raw) {
-        v->edges = edges;
-        tier__free(&c->base, v->raw);
-        v->raw = NULL;
-        edges = NULL;
-    }
-    pthread_mutex_unlock(&c->graph);
+    bool ok = edges && (!v->raw || edges_read(c, v, edges)) && tier__variant_adopt(c, v, &edges);
     pthread_mutex_unlock(&c->reading);
     tier__free(&c->base, edges);
     return ok;

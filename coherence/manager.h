@@ -464,7 +464,8 @@ const struct tier__world_item *tier__world_find(const struct tier__world_item *i
 /* ---- session.c */
 int tier__fail(tier_session *s, int rc, const char *format, ...) __attribute__((format(printf, 3, 4)));
 int tier__query_check(tier_session *s, const tier_query *q); /* get.c: may it be asked, here? */
-int tier__session_check(tier_session *s);                    /* 0, or canceled, timed out; sticky */
+const char *tier__tier_name(int tier);    /* of what the memory keeps: as in counters and settings */
+int tier__session_check(tier_session *s); /* 0, or canceled, timed out; sticky */
 int tier__say(tier_session *s, int rc, const char *format, ...)
     __attribute__((format(printf, 3, 4))); /* detail only */
 void tier__handed(tier_session *s, int rc, const char *text);

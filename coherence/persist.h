@@ -6,6 +6,9 @@
 /* ---- load.c, flush.c, record.c, closure.c */
 void tier__node_load(tier_cache *c, tier__node *n); /* its variants from disk, once an epoch */
 struct tier__request *tier__request_load(tier_cache *c, const tier_digest *identity); /* from its variants */
+/* *edges are those of v: taken over, and *edges NULL, unless v had them already. false: an id stands for
+ * something else by now. `reading` held. */
+bool tier__variant_adopt(tier_cache *c, struct tier__variant *v, struct tier__edge **edges);
 bool tier__variant_edges(tier_cache *c, struct tier__variant *v); /* interns what is raw; false: unusable */
 tier__entry *tier__blob_load(tier_session *s, tier__node *n, const struct tier__variant *v);
 void tier__memo_load(tier_cache *c, struct tier__path *p);

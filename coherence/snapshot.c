@@ -205,14 +205,8 @@ void tier__snapshot_edges(tier_session *s, const tier__node *n, struct tier__var
     for (uint32_t i = 0; ok && i < v->edge_count; i++)
         ok = edge_intern(c, t, tier__read_u32(&known.edges), &edges[i]);
     pthread_mutex_lock(&c->reading);
-    pthread_mutex_lock(&c->graph);
-    if (ok && v->raw && tier__edge_sum_locked(c, edges, v->edge_count) == v->edge_sum) {
-        v->edges = edges;
-        tier__free(&c->base, v->raw);
-        v->raw = NULL;
-        edges = NULL;
-    }
-    pthread_mutex_unlock(&c->graph);
+    if (ok)
+        tier__variant_adopt(c, v, &edges);
     pthread_mutex_unlock(&c->reading);
     tier__free(&c->base, edges);
 }

@@ -7,6 +7,12 @@ static const char *const metric_name[] = {
 #undef TIER__METRIC_NAME
 };
 
+const char *tier__tier_name(int tier)
+{
+    static const char *const name[] = {"", "file", "tree", "delta"};
+    return name[tier];
+}
+
 /* What live sessions served by recall and have not added up yet. */
 static uint64_t tier_hits(tier_cache *c, int delta)
 {
@@ -32,7 +38,6 @@ static uint64_t type_hits(tier_cache *c, const tier_type *t)
 static void memory_stats(const tier_cache *c, void (*each)(void *user, const char *name, double value),
                          void *user)
 {
-    static const char *const tier[] = {"", "file", "tree", "delta"};
     char name[64];
     for (int t = TIER_FILE; t <= TIER_DELTA; t++) {
         struct tier__memory_stats m;
@@ -44,11 +49,11 @@ static void memory_stats(const tier_cache *c, void (*each)(void *user, const cha
                     {"budget", m.budget},       {"evicted", m.evicted},
                     {"overdraft", m.overdraft}, {"session_bytes", atomic_load(&c->session_bytes[t])}};
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-            snprintf(name, sizeof name, "memory.%s.%s", tier[t], rows[i].what);
+            snprintf(name, sizeof name, "memory.%s.%s", tier__tier_name(t), rows[i].what);
             each(user, name, (double)rows[i].value);
         }
         for (int i = 0; i < TIER__GHOST_STEPS; i++) {
-            snprintf(name, sizeof name, "memory.%s.more_%u", tier[t], tier__ghost_percent[i]);
+            snprintf(name, sizeof name, "memory.%s.more_%u", tier__tier_name(t), tier__ghost_percent[i]);
             each(user, name, (double)m.ghost_hits[i]);
         }
     }

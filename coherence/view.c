@@ -92,7 +92,6 @@ void tier__view_touch(tier__view *v, bool *touched, const tier__entry *e)
 /* A view that is over: does the memory hold what one like it asks for? */
 static void touched_tell(const tier__view *v)
 {
-    static const char *const tier[] = {"", "file", "tree", "delta"};
     tier_cache *c = v->cache;
     for (int t = TIER_FILE; t <= TIER_DELTA && !(c->flags & TIER_NO_MEMORY); t++) {
         uint_fast64_t most = atomic_load_explicit(&c->session_bytes[t], memory_order_relaxed);
@@ -104,7 +103,8 @@ static void touched_tell(const tier__view *v)
                 &c->base, TIER_LOG_NOTICE,
                 "one session used %llu KiB of the %s tier, more than its budget of %llu KiB: another like it "
                 "reads or computes a part anew; the setting is memory.%s",
-                (unsigned long long)mine >> 10, tier[t], (unsigned long long)budget >> 10, tier[t]);
+                (unsigned long long)mine >> 10, tier__tier_name(t), (unsigned long long)budget >> 10,
+                tier__tier_name(t));
     }
 }
 

@@ -91,7 +91,7 @@ static void read_cgroup(const char *root, const struct cgroup_files *f, const ch
     size_t mount = strlen(f->mount);
     int n = snprintf(dir, sizeof dir, "%s%s", f->mount, strcmp(path, "/") == 0 ? "" : path);
     if (n < 0 || n >= (int)sizeof dir || strstr(path, ".."))
-        dir[snprintf(dir, sizeof dir, "%s", f->mount)] = 0;
+        snprintf(dir, sizeof dir, "%s", f->mount);
     if (f == &version_2)
         read_stall(root, dir, "memory.pressure", p);
     for (;;) {
