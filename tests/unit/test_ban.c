@@ -16,12 +16,17 @@ static int build(tier_session *s, const tier_query *q, tier_out *out, void *user
     return rc ? rc : tier_out_bytes(out, v.data, v.size);
 }
 
-static void open_all(void)
+static void define_all(void)
 {
-    open_cache(0, NULL);
     face = define("face", 0, build, &built[0]);
     deep_face = define("deep face", 0, build, &built[1]);
     count_type = define("count", 0, build, &built[2]);
+}
+
+static void open_all(void)
+{
+    open_cache(0, NULL);
+    define_all();
 }
 
 static void ask(const tier_type *type, const char *path)
@@ -161,11 +166,47 @@ static void answers_of_one_key(void **state)
     assert_int_equal(seen, 1);
 }
 
+/* More bans than are kept, in a cache that nobody else bans in: that there was one for faces is forgotten. */
+static void many(void **state)
+{
+    (void)state;
+    assert_int_equal(tier_close(&cache), 0);
+    open_cache(0, "store.persist=off");
+    define_all();
+    builds(2, 2, 2);
+    assert_int_equal(tier_invalidate(cache, TIER_BY_TYPE, "face"), 0);
+    for (int i = 0; i < TIER__BAN_KNOWN; i++)
+        assert_int_equal(tier_invalidate(cache, TIER_BY_TYPE, "none"), 0);
+    builds(2, 2, 2);
+    builds(0, 0, 0);
+}
+
+/* The log is cut before the last ban here, and what was born before the cut and comes to the disk after it is
+ * not stored: what waits goes there with the ban that it is older than. */
+static void what_waits_is_stored(void **state)
+{
+    (void)state;
+    for (int i = 1; i < TIER__BAN_MAX; i++)
+        assert_int_equal(tier_invalidate(cache, TIER_BY_TYPE, "none"), 0);
+    put("a.c", "newer text");
+    builds(1, 1, 1);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(tier_invalidate(cache, TIER_BY_TYPE, "none"), 0);
+    again();
+    builds(0, 0, 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, world_teardown)
     static const struct CMUnitTest tests[] = {
-        TEST(by_name), TEST(by_pattern), TEST(patterns_of_others), TEST(by_age), TEST(answers_of_one_key),
+        TEST(by_name),
+        TEST(by_pattern),
+        TEST(patterns_of_others),
+        TEST(by_age),
+        TEST(answers_of_one_key),
+        TEST(many),
+        TEST(what_waits_is_stored),
     };
     return cmocka_run_group_tests_name("bans", tests, NULL, NULL);
 }
