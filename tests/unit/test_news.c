@@ -1,6 +1,22 @@
 /* What one process learns of another's commits: an invalidation is seen by every session that begins after
  * its call returned; a store that was moved away is noticed, and what it said before counts no more. */
 #include "tests/unit/process.h"
+#include <sys/syscall.h>
+
+/* LMDB calls this one, too: a commit stops when its meta page is written, before readers are given it. */
+static int stopped = -1, go_on = -1;
+
+ssize_t pwrite(int fd, const void *data, size_t size, off_t at)
+{
+    ssize_t n = syscall(SYS_pwrite64, fd, data, size, at);
+    char c = 0;
+    if (stopped >= 0 && at < 2 * sysconf(_SC_PAGESIZE)) {
+        if (write(stopped, "m", 1) != 1 || read(go_on, &c, 1) != 1)
+            _exit(93);
+        stopped = -1;
+    }
+    return n;
+}
 
 static int build(tier_session *s, const tier_query *q, tier_out *out, void *user)
 {
@@ -37,6 +53,38 @@ static void test_invalidation_of_another_process(void **state)
         assert_int_equal(world_get(w, t, "a"), 0);
         assert_int_equal(w->built, before + 1);
     }
+}
+
+/* Who looks in the midst of a commit sees that something is new, and does not take it for read. */
+static void test_invalidation_under_way(void **state)
+{
+    struct world *w = *state;
+    int up[2], down[2];
+    char c = 0;
+    world_open(w, NULL);
+    const tier_type *t = define(w);
+    assert_int_equal(world_get(w, t, "a"), 0);
+    assert_int_equal(tier_flush(w->c), 0);
+    assert_int_equal(world_get(w, t, "a"), 0);
+    assert_int_equal(w->built, 1);
+    assert_int_equal(pipe(up) | pipe(down), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        struct world own = {.fixed = true};
+        memcpy(own.dir, w->dir, sizeof own.dir);
+        world_open(&own, NULL);
+        stopped = up[1];
+        go_on = down[0];
+        _exit(tier_invalidate(own.c, TIER_BY_TAG, "all") ? 1 : 0);
+    }
+    assert_int_equal(close(up[1]) | close(down[0]), 0);
+    assert_int_equal(read(up[0], &c, 1), 1);
+    assert_int_equal(world_get(w, t, "a"), 0);
+    assert_int_equal(write(down[1], "g", 1), 1);
+    assert_int_equal(world_wait(child), 0);
+    assert_int_equal(world_get(w, t, "a"), 0);
+    assert_int_equal(w->built, 2);
+    assert_int_equal(close(up[0]) | close(down[1]), 0);
 }
 
 /* Two bans with one number: ours, which only this process knows as it may not write, and another's row. */
@@ -93,6 +141,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_invalidation_of_another_process, world_setup, world_teardown),
+        cmocka_unit_test_setup_teardown(test_invalidation_under_way, world_setup, world_teardown),
         cmocka_unit_test_setup_teardown(test_invalidations_that_clash, world_setup, world_teardown),
         cmocka_unit_test_setup_teardown(test_store_moved_away, world_setup, world_teardown),
     };
