@@ -136,6 +136,7 @@ take_out() { # name, file, sed script, tests
 
 worker() { # NUMBER: every so many-th guard is its own
     mine=$1 number=0
+    trap 'touch "$work/over.$mine"' EXIT
     cd "$work/tree.$mine" || exit 1
     mkdir tmp
     export TMPDIR="$work/tree.$mine/tmp" MODEL_SHRINK=0
@@ -146,6 +147,7 @@ worker() { # NUMBER: every so many-th guard is its own
         [ $((number % jobs)) -ne $((mine % jobs)) ] || take_out "$@"
     }
     . "$list"
+    exit
 }
 
 # What the chosen guards name, built once with every guard in place.
@@ -156,6 +158,10 @@ guard() {
     tests="$tests ${4:-conformance model}"
 }
 . "$list"
+if [ $count -eq 0 ]; then
+    echo "no guard has a name like $only"
+    exit 1
+fi
 tests=$(echo "$tests" | tr ' ' '\n' | sort -u)
 mkdir "$work/tree.1"
 tar -C "$top" --exclude=./.git --exclude=./build -cf - . | tar -C "$work/tree.1" -xf -
@@ -182,11 +188,10 @@ echo '| guard | where | fails without it |'
 echo '| --- | --- | --- |'
 bad=0
 for number in $(seq "$count"); do
-    until [ -f "$work/row.$number" ]; do
-        kill -0 $workers 2>/dev/null || sleep 1 # some have done their part
-        [ -f "$work/row.$number" ] || sleep 0.2
+    while [ ! -f "$work/row.$number" ] && [ $(ls "$work" | grep -c '^over') -lt "$jobs" ]; do
+        sleep 0.2
     done
-    cat "$work/row.$number"
+    cat "$work/row.$number" || exit 1 # its worker ended early, and said why
     ! grep -qE 'LOST: |NOTHING FAILS|does not compile' "$work/row.$number" || bad=1
 done
 wait

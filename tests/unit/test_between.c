@@ -1,3 +1,4 @@
+/* concurrent */
 /* test_between.c - what happens between two steps of the library, made to happen there: the library is linked
  * statically here, so the fstatat, read and fcntl below are the ones that it calls. */
 #include "tests/unit/small_world.h"
