@@ -8,7 +8,8 @@
 
 enum { WAIT_SLICE_MS = 50 }; /* between two looks at deadline and cancellation */
 
-/* Does s resolve it already, itself or in the build that s was forked in? */
+/* Does s resolve it already, itself or in the build that s was forked in? Asked first, as the search over
+ * waits would take a fork's wait for another view's build for a part of this circle, and let it be built. */
 static bool is_ours(const tier_session *s, const tier_session *active, uint32_t depth)
 {
     if (active == s)
