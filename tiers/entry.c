@@ -215,20 +215,9 @@ void tier__entry_bury(tier__entry *dead)
     }
 }
 
-__attribute__((noinline)) static void unref_slowly(tier__entry *e)
+void tier__entry_unref_slowly(tier__entry *e)
 {
     tier__entry *dead = NULL;
     tier__entry_drop(e, &dead);
     tier__entry_bury(dead);
-}
-
-void tier__entry_unref(tier__entry *e)
-{
-    if (!e)
-        return;
-    unsigned refs = atomic_load_explicit(&e->refs, memory_order_relaxed);
-    if (refs <= 1 || refs == (TIER__PARKED | 2) ||
-        !atomic_compare_exchange_strong_explicit(&e->refs, &refs, refs - 1, memory_order_acq_rel,
-                                                 memory_order_relaxed))
-        unref_slowly(e);
 }

@@ -71,10 +71,15 @@ union tier__entry_rest {
     tier_digest hash;
     struct tier__side *side;
 };
+static inline uintptr_t tier__rest_address(uintptr_t entry, unsigned index)
+{
+    return entry + (TIER__SLAB_ENTRIES - index) * sizeof(struct tier__entry) +
+           index * sizeof(union tier__entry_rest);
+}
 static inline union tier__entry_rest *tier__entry_rest(const tier__entry *e)
 {
     unsigned place = atomic_load_explicit(&e->place, memory_order_relaxed) & (TIER__SLAB_ENTRIES - 1);
-    return (union tier__entry_rest *)(void *)((tier__entry *)e - place + TIER__SLAB_ENTRIES) + place;
+    return (union tier__entry_rest *)tier__rest_address((uintptr_t)e, place);
 }
 static inline struct tier__side *tier__entry_side(const tier__entry *e) /* NULL: none */
 {
@@ -132,10 +137,38 @@ uint32_t tier__entry_cost(const tier__entry *e);
 void tier__entry_set_cost(tier__entry *e, uint32_t us);
 uint64_t tier__entry_charge(const tier__entry *e); /* the bytes it is accounted with */
 tier__entry *tier__entry_ref(tier__entry *e);
-void tier__entry_unref(tier__entry *e); /* NULL is fine; the last one destroys */
+void tier__entry_unref_slowly(tier__entry *e);
+/* The bit beside the count of references is set, under the shard's lock, on an entry that eviction met
+ * pinned: it is out of the policy, and the unref that leaves the table alone with it brings it back. */
+#define TIER__PARKED 0x80000000u
+static inline void tier__entry_unref(tier__entry *e) /* NULL is fine; the last one destroys */
+{
+    if (!e)
+        return;
+    unsigned refs = atomic_load_explicit(&e->refs, memory_order_relaxed);
+    if (refs <= 1 || refs == (TIER__PARKED | 2) ||
+        !atomic_compare_exchange_strong_explicit(&e->refs, &refs, refs - 1, memory_order_acq_rel,
+                                                 memory_order_relaxed))
+        tier__entry_unref_slowly(e);
+}
 
 /* Pinned, or NULL. */
 tier__entry *tier__memory_find(tier__memory *m, int tier, const tier_digest *key);
+/* Where an entry is: to have it again without a search, as long as nothing has left its part of the table. */
+struct tier__place {
+    uint64_t where; /* its address and, in bits that are 0 there, its index in the slab and its shard */
+    uint64_t left;  /* how many entries had left the shard */
+};
+/* e is pinned by the caller. Where it is not in the table, tier__memory_at will not find it. */
+void tier__memory_place(tier__memory *m, const tier__entry *e, struct tier__place *p);
+/* As tier__memory_find of what was placed; NULL: something has left since, ask for it by its key. */
+tier__entry *tier__memory_at(tier__memory *m, const struct tier__place *p);
+enum { TIER__PLACE_INDEX = 63, TIER__PLACE_SHARD = 58 }; /* the lowest six bits; from which bit on */
+static inline tier__entry *tier__place_entry(const struct tier__place *p)
+{
+    const uint64_t rest = (UINT64_C(1) << TIER__PLACE_SHARD) - 1 - TIER__PLACE_INDEX;
+    return (tier__entry *)(uintptr_t)(p->where & rest);
+}
 /* Hands e to the table (which takes its own reference) and returns e, or, where an entry with that key is
  * there already, that one pinned and e's reference is dropped. An exclusive e is returned in any case. Over
  * budget: evicts; still no room: e is returned uncached. */

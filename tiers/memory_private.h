@@ -103,10 +103,7 @@ static inline unsigned tier__way_of(unsigned bit)
 }
 #endif
 
-/* ---- references. refs counts the table's too. The bit beside the count is set, under the shard's lock, on
- * an entry that eviction met pinned: it is out of the policy, and the unref that leaves the table alone with
- * it brings it back. */
-#define TIER__PARKED 0x80000000u
+/* ---- references. refs counts the table's too. */
 static inline unsigned tier__entry_refs(const tier__entry *e)
 {
     return atomic_load_explicit(&e->refs, memory_order_relaxed) & ~TIER__PARKED;
@@ -121,6 +118,7 @@ struct tier__shard {               /* a hit touches the first line alone */
     _Alignas(64) atomic_uint lock; /* usable while any entry lives, so beyond tier__memory_destroy */
     struct tier__slots slots;
     uint64_t hits[TIER__TIER_MAX]; /* from TIER__TIER_MIN on */
+    uint64_t left;                 /* entries that have left the slots: each place of before is in doubt */
     struct tier__shard_tier tier[TIER__TIER_MAX + 1];
 };
 _Static_assert(offsetof(struct tier__shard, tier) <= 64, "one line");
@@ -130,10 +128,16 @@ _Static_assert(offsetof(struct tier__shard, tier) <= 64, "one line");
  * exchange and some 40 instructions, which count double where misses could overlap: 45 ns against 38 a hit at
  * 100k zipf keys. */
 void tier__lock_wait(atomic_uint *lock);
-static inline void tier__lock(atomic_uint *lock)
+static inline bool tier__lock_at_once(atomic_uint *lock) /* false: it is taken */
 {
     unsigned open = 0;
-    if (!atomic_compare_exchange_strong_explicit(lock, &open, 1, memory_order_acquire, memory_order_relaxed))
+    return __builtin_expect(
+        atomic_compare_exchange_strong_explicit(lock, &open, 1, memory_order_acquire, memory_order_relaxed),
+        1);
+}
+static inline void tier__lock(atomic_uint *lock)
+{
+    if (!tier__lock_at_once(lock))
         tier__lock_wait(lock);
 }
 static inline void tier__unlock(atomic_uint *lock)
@@ -211,6 +215,7 @@ static inline struct tier__shard *tier__shard_of(tier__memory *m, const tier_dig
 _Static_assert(TIER__SHARDS == 64, "tier__shard_of takes six bits");
 /* e, not in the policy, leaves; the table's reference is the caller's now. With the shard's lock held. */
 void tier__shard_leave(struct tier__shard *s, tier__entry *e);
+void tier__shard_withdraw(struct tier__shard *s, tier__entry *e); /* out of the policy, too, if it is there */
 
 uint64_t tier__entry_weight(const tier__entry *e); /* what it would be charged now */
 /* Drops one reference; no lock may be held. The last one puts e on the chain *dead, for tier__entry_bury. */

@@ -1,7 +1,7 @@
-/* table.c - the sharded table: find, insert, remove, take. */
+/* table.c - the sharded table: its life, inserting, removing. Finding is in find.c. */
 #include <sched.h>
 #include <time.h>
-#include "tiers/memory_private.h"
+#include "tiers/search.h"
 
 /* ---- create and destroy */
 
@@ -118,11 +118,12 @@ void tier__memory_forget(tier__memory *m)
 void tier__shard_leave(struct tier__shard *s, tier__entry *e)
 {
     tier__slots_remove(&s->slots, e);
+    s->left++;
     s->tier[e->tier].entries--;
     atomic_fetch_and_explicit(&e->place, (unsigned char)~TIER__RESIDENT, memory_order_relaxed);
 }
 
-static void leave(struct tier__shard *s, tier__entry *e)
+void tier__shard_withdraw(struct tier__shard *s, tier__entry *e)
 {
     if (!(atomic_fetch_and_explicit(&e->refs, ~TIER__PARKED, memory_order_relaxed) & TIER__PARKED))
         tier__order_leave(&s->tier[e->tier].order, e);
@@ -132,141 +133,9 @@ static void leave(struct tier__shard *s, tier__entry *e)
 /* Leaves, and the table lets go of it. */
 static void expel(struct tier__shard *s, tier__entry *e, tier__entry **dead)
 {
-    leave(s, e);
+    tier__shard_withdraw(s, e);
     if (atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel) == 1)
         tier__entry_die(e, dead);
-}
-
-/* ---- finding */
-
-static inline tier__entry *search_bucket(const struct tier__bucket *b, uint32_t bits, int tier,
-                                         const tier_digest *key)
-{
-    for (uint64_t like = tier__ways_like(b, bits & UINT16_MAX); like; like &= like - 1) {
-        tier__entry *e = tier__slot_entry(b, tier__way_of((unsigned)__builtin_ctzll(like)));
-        if (e->tier == tier && tier__digest_equal(&e->key, key))
-            return e;
-    }
-    return NULL;
-}
-
-static inline bool goes_on(const struct tier__bucket *b)
-{
-    return b->tags[1] >> 48;
-}
-
-__attribute__((noinline)) static tier__entry *search_on(const struct tier__slots *s, uint32_t i, int tier,
-                                                        const tier_digest *key)
-{
-    uint32_t buckets = atomic_load_explicit(&s->buckets, memory_order_relaxed);
-    const struct tier__bucket *b = atomic_load_explicit(&s->bucket, memory_order_relaxed);
-    tier__entry *e;
-    do {
-        i = i + 1 < buckets ? i + 1 : 0;
-        e = search_bucket(&b[i], tier__slot_bits(key), tier, key);
-    } while (!e && goes_on(&b[i]));
-    return e;
-}
-
-/* With the shard's lock held. */
-static inline tier__entry *search(const struct tier__slots *s, int tier, const tier_digest *key)
-{
-    const struct tier__bucket *b = atomic_load_explicit(&s->bucket, memory_order_relaxed);
-    uint32_t bits = tier__slot_bits(key);
-    uint32_t i = tier__slot_home(bits, atomic_load_explicit(&s->buckets, memory_order_relaxed));
-    if (!b)
-        return NULL;
-    tier__entry *e = search_bucket(&b[i], bits, tier, key);
-    return e || !goes_on(&b[i]) ? e : search_on(s, i, tier, key);
-}
-
-/* Where the search will begin comes into the cache while the lock is being taken. What is read here may be
- * of two tables at once, or of one that is gone: then the wrong line is fetched. */
-static inline void fetch_bucket(const struct tier__slots *s, const tier_digest *key)
-{
-    uint32_t i =
-        tier__slot_home(tier__slot_bits(key), atomic_load_explicit(&s->buckets, memory_order_relaxed));
-    uintptr_t first = (uintptr_t)atomic_load_explicit(&s->bucket, memory_order_relaxed);
-    __builtin_prefetch((const void *)(first + i * sizeof(struct tier__bucket)));
-}
-
-static inline tier__entry *find_pinned(struct tier__shard *s, int tier, const tier_digest *key)
-{
-    tier__entry *e = search(&s->slots, tier, key);
-    if (e)
-        atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
-    return e;
-}
-
-__attribute__((noinline)) static void tell_order(tier__memory *m, struct tier__shard *s, tier__entry *e)
-{
-    bool in = !(atomic_load_explicit(&e->refs, memory_order_relaxed) & TIER__PARKED);
-    if (!tier__order_hit(&m->own, &s->tier[e->tier].order, e, in))
-        atomic_fetch_or_explicit(&e->refs, TIER__PARKED, memory_order_relaxed); /* as in unpark */
-}
-
-static inline void note_hit(tier__memory *m, struct tier__shard *s, int tier, tier__entry *e)
-{
-    s->hits[tier - TIER__TIER_MIN]++;
-    e->uses = (uint8_t)(e->uses + (e->uses < UINT8_MAX));
-    if (__builtin_expect(m->tell_hits || e->queue == TIER__QUEUE_DEAD, 0))
-        tell_order(m, s, e);
-}
-
-__attribute__((noinline)) static void note_get(tier__memory *m, int tier, const tier_digest *key,
-                                               const tier__entry *e)
-{
-    if (!m->recorder)
-        return;
-    if (e)
-        tier__recorder_note(m->recorder, TIER__TRACE_HIT, tier, key, tier__entry_charge(e),
-                            tier__entry_cost(e));
-    else
-        tier__recorder_note(m->recorder, TIER__TRACE_MISS, tier, key, 0, 0);
-}
-
-__attribute__((noinline)) static void note_miss(tier__memory *m, int tier, const tier_digest *key)
-{
-    struct tier__ghosts *g = &m->ghosts[tier];
-    if (tier__ghosts_want(g, key))
-        tier__ghosts_missed(g, key, tier__memory_budget(m, tier));
-}
-
-tier__entry *tier__memory_find(tier__memory *m, int tier, const tier_digest *key)
-{
-    struct tier__shard *s = tier__shard_of(m, key);
-    fetch_bucket(&s->slots, key);
-    tier__lock(&s->lock);
-    tier__entry *e = find_pinned(s, tier, key);
-    if (e)
-        note_hit(m, s, tier, e);
-    else
-        s->tier[tier].misses++;
-    tier__unlock(&s->lock);
-    if (!e)
-        note_miss(m, tier, key);
-    if (__builtin_expect(m->tell_hits, 0))
-        note_get(m, tier, key, e);
-    return e;
-}
-
-tier__entry *tier__memory_take(tier__memory *m, int tier, const tier_digest *key)
-{
-    struct tier__shard *s = tier__shard_of(m, key);
-    tier__lock(&s->lock);
-    tier__entry *e = search(&s->slots, tier, key);
-    if (e) {
-        note_hit(m, s, tier, e);
-        leave(s, e);
-    } else {
-        s->tier[tier].misses++;
-    }
-    tier__unlock(&s->lock);
-    if (!e)
-        note_miss(m, tier, key);
-    if (__builtin_expect(m->tell_hits, 0))
-        note_get(m, tier, key, e);
-    return e; /* with the table's reference */
 }
 
 void tier__memory_remove(tier__memory *m, int tier, const tier_digest *key)
@@ -274,7 +143,7 @@ void tier__memory_remove(tier__memory *m, int tier, const tier_digest *key)
     struct tier__shard *s = tier__shard_of(m, key);
     tier__entry *dead = NULL;
     tier__lock(&s->lock);
-    tier__entry *e = search(&s->slots, tier, key);
+    tier__entry *e = tier__search(&s->slots, tier, key);
     if (e)
         expel(s, e, &dead);
     tier__unlock(&s->lock);
@@ -286,7 +155,7 @@ void tier__memory_supersede(tier__memory *m, int tier, const tier_digest *key, b
     struct tier__shard *s = tier__shard_of(m, key);
     tier__entry *dead = NULL;
     tier__lock(&s->lock);
-    tier__entry *e = search(&s->slots, tier, key);
+    tier__entry *e = tier__search(&s->slots, tier, key);
     if (e && remembered)
         expel(s, e, &dead);
     else if (e)
@@ -301,6 +170,14 @@ void tier__memory_supersede(tier__memory *m, int tier, const tier_digest *key, b
 }
 
 /* ---- inserting */
+
+static tier__entry *find_pinned(struct tier__shard *s, int tier, const tier_digest *key)
+{
+    tier__entry *e = tier__search(&s->slots, tier, key);
+    if (e)
+        atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
+    return e;
+}
 
 static void account(tier__entry *e, unsigned where, uint64_t charge)
 {
