@@ -1,5 +1,6 @@
 /* build.c - running a build: its reads are written down in a frame, and what it came to becomes a variant
  * under the content key of exactly those reads (I4, I8). */
+#include "coherence/loan.h"
 #include "coherence/audit.h"
 #include "coherence/explain.h"
 #include "coherence/stale.h"

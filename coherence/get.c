@@ -1,4 +1,5 @@
-/* get.c - asking for a result. */
+/* get.c - asking for a result: the long way. tier_get itself is in recall.c, where a hit ends. */
+#include "coherence/loan.h"
 #include "coherence/run_log.h"
 #include "coherence/stale.h"
 
@@ -60,8 +61,7 @@ static int get_failed(tier_session *s, const tier__node *n, int rc)
     return rc;
 }
 
-/* The long way; rc: what the short one came to. */
-static int get(tier_session *s, const tier_query *q, tier_value *v, int flags, int rc)
+int tier__get(tier_session *s, const tier_query *q, tier_value *v, int flags, int rc)
 {
     tier_cache *c = s->cache;
     tier__entry *content = NULL, *e = NULL;
@@ -107,35 +107,4 @@ static int get(tier_session *s, const tier_query *q, tier_value *v, int flags, i
     rc = tier__lend(s, e, from, v);
     v->age_ms = age_ms;
     return rc;
-}
-
-/* 0: done the short way; 1: not; else an error. */
-static inline int get_short(tier_session *s, const tier_query *q, tier_value *v)
-{
-    bool calm = !s->deadline && !atomic_load_explicit(&s->canceled, memory_order_relaxed) &&
-                !atomic_load_explicit(&s->root->canceled, memory_order_relaxed);
-    int rc = calm ? 0 : tier__session_check(s);
-    if (rc)
-        return rc;
-    if (s->detail.size)
-        tier__buf_clear(&s->detail);
-    return q ? tier__recall(s, q, v) : 1;
-}
-
-static inline int ask(tier_session *s, const tier_query *q, tier_value *v, int flags)
-{
-    if (!s || s->magic != TIER__SESSION_MAGIC || !v)
-        return TIER_EINVAL;
-    int rc = get_short(s, q, v);
-    return rc ? get(s, q, v, flags, rc) : 0;
-}
-
-int tier_get(tier_session *s, const tier_query *q, tier_value *v)
-{
-    return ask(s, q, v, TIER__WANT_VALUE);
-}
-
-int tier_peek(tier_session *s, const tier_query *q, tier_value *v)
-{
-    return ask(s, q, v, TIER__WANT_VALUE | TIER__NO_BUILD);
 }

@@ -209,9 +209,9 @@ typedef struct tier__view {
 /* ---- who is computing */
 typedef struct tier__loan {
     struct tier__loan *previous, *next;
-    struct tier__scope *scope; /* NULL: detached */
-    tier__entry *entry;
-    void *memory; /* freed at the end of the loan (edits); NULL: none */
+    struct tier__scope *scope;
+    tier__entry *entry; /* referenced; NULL: none */
+    void *memory;       /* freed at the end of the loan (edits); NULL: none */
 } tier__loan;
 struct tier__scope {
     tier__loan *loans;
@@ -463,7 +463,10 @@ const struct tier__world_item *tier__world_find(const struct tier__world_item *i
 
 /* ---- session.c */
 int tier__fail(tier_session *s, int rc, const char *format, ...) __attribute__((format(printf, 3, 4)));
-int tier__query_check(tier_session *s, const tier_query *q); /* get.c: may it be asked, here? */
+int tier__query_check(tier_session *s, const tier_query *q);
+/* tier_get the long way; flags as of tier__resolve; rc: what the short one came to, 1: to nothing. */
+int tier__get(tier_session *s, const tier_query *q, tier_value *v, int flags,
+              int rc);                    /* get.c: may it be asked, here? */
 const char *tier__tier_name(int tier);    /* of what the memory keeps: as in counters and settings */
 int tier__session_check(tier_session *s); /* 0, or canceled, timed out; sticky */
 int tier__say(tier_session *s, int rc, const char *format, ...)
@@ -472,13 +475,10 @@ void tier__handed(tier_session *s, int rc, const char *text);
 void tier__stick(tier_session *s, int rc); /* to the running build */
 bool tier__sticky(int rc);                 /* a build that swallowed one fails with it */
 bool tier__remembered(int rc);             /* 0 and failures that are stored like values */
-int tier__lend(tier_session *s, tier__entry *e, uint32_t from, tier_value *v); /* takes over the reference */
-int tier__lend_memory(tier_session *s, void *memory);                          /* freed with the scope */
 int tier__frame_add(tier_cache *c, tier__frame *f, uint32_t dep, uint32_t version);
 void tier__frame_fini(tier_cache *c, tier__frame *f);
 void tier__cache_after_fork(tier_cache *c); /* in a child: the parent's store is let go, its own is opened */
 void tier__session_over(tier_cache *c); /* an outermost session ended: commit what has waited long enough */
-void tier__scope_end(tier_session *s, struct tier__scope *scope);
 int tier__record(tier_session *s, struct tier__dep *d, uint32_t version); /* to the innermost frame */
 
 /* ---- flight.c: who resolves what */

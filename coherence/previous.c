@@ -1,5 +1,6 @@
 /* previous.c - edits between versions: the newest live object of a request, and how the text that it was made
  * from became the text of this view. Both are hints for incremental work: no dependency is recorded. */
+#include "coherence/loan.h"
 #include "coherence/manager.h"
 #include "coherence/edits.h"
 #include "coherence/record.h"

@@ -1,4 +1,5 @@
 /* reads.c - the reading calls: to read is to depend, failures too (I4). */
+#include "coherence/loan.h"
 #include "coherence/manager.h"
 #include <limits.h>
 

@@ -1,10 +1,13 @@
 /* recall.c - a session's own table of what it asked for before; see recall.h. */
-#include "coherence/manager.h"
+#include "coherence/loan.h"
 #include "tiers/checksum.h"
 
-enum { FIRST_LINES = 64, LINES_MAX = 1 << 21, TYPES_STEP = 16 };
+enum { FIRST_SLOTS = 64, SLOTS_MAX = 1 << 22, TYPES_STEP = 16 };
 
 enum { WITH_ARGS = 1, WITHOUT_PATH = 2 };
+#ifndef HASH_BITS /* a test has less of them, so that all else is asked, too */
+#define HASH_BITS 0xfffffffcu
+#endif
 
 static inline uint64_t load(const char *at)
 {
@@ -13,78 +16,165 @@ static inline uint64_t load(const char *at)
     return word;
 }
 
-static inline uint64_t mix(uint64_t h, uint64_t word)
+/* Words at a time and without branches on the size, which differs from hit to hit: XXH3 behind a call took a
+ * fifth of a hit, a loop of 8 bytes a turn was guessed wrong at its end. */
+struct four {
+    uint64_t word[4];
+};
+
+static inline struct four four_at(const char *first, const char *second)
 {
-    h = (h ^ word) * UINT64_C(0x9e3779b97f4a7c15);
-    return h ^ h >> 29;
+    return (struct four){{load(first), load(first + 8), load(second), load(second + 8)}};
 }
 
-/* Inline, and words at a time: XXH3 behind a call took a fifth of a hit. */
-static inline uint32_t query_hash(const tier_query *q, size_t path_size)
+/* The last 32 of size bytes, or all of 16 to 31, some of them twice. */
+static inline struct four last_four(const char *path, size_t size)
+{
+    const char *end = path + size;
+    return four_at(size < 32 ? path : end - 32, end - 16);
+}
+
+static inline uint64_t turn(uint64_t word, unsigned by)
+{
+    return word << by | word >> (64 - by);
+}
+
+static inline uint64_t stir(uint64_t h) /* the high half depends on all of h */
+{
+    return (h ^ h >> 32) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+static inline uint64_t mix(uint64_t h, struct four f) /* products that do not wait for one another */
+{
+    return stir(((f.word[0] ^ h) * UINT64_C(0x9fb21c651e98df25)) ^
+                turn((f.word[1] + h) * UINT64_C(0xa0761d6478bd642f), 23) ^
+                turn((f.word[2] ^ h) * UINT64_C(0xe7037ed1a0b428db), 37) ^
+                turn((f.word[3] + h) * UINT64_C(0x8ebc6af09c88c6e3), 49));
+}
+
+static inline struct four short_words(const char *path, size_t size) /* of less than 16 */
+{
+    struct four f = {{0}};
+    memcpy(f.word, path, size);
+    return f;
+}
+
+static inline __attribute__((always_inline)) uint32_t query_hash(const tier_query *q, size_t path_size)
 {
     const char *path = q->path;
-    uint64_t h = mix(path_size, (uintptr_t)q->type);
-    size_t i = 0;
-    for (; i + 8 <= path_size; i += 8)
-        h = mix(h, load(path + i));
-    if (path_size >= 8)
-        h = mix(h, load(path + path_size - 8));
-    else
-        for (; i < path_size; i++)
-            h = mix(h, (unsigned char)path[i]);
+    uint64_t h = stir(path_size ^ (uintptr_t)q->type);
+    for (size_t i = 0; i + 32 < path_size; i += 32)
+        h = mix(h, four_at(path + i, path + i + 16));
+    if (path_size >= 16)
+        h = mix(h, last_four(path, path_size));
+    else if (path_size)
+        h = mix(h, short_words(path, path_size));
     if (q->args)
-        h = mix(h, tier__checksum(q->args, q->args_size, 0));
-    return ((uint32_t)(h >> 32) & ~3u) | (q->args ? WITH_ARGS : 0) | (path ? 0 : WITHOUT_PATH);
+        h = stir(h ^ tier__checksum(q->args, q->args_size, 0));
+    return ((uint32_t)(h >> 32) & HASH_BITS) | (q->args ? WITH_ARGS : 0) | (path ? 0 : WITHOUT_PATH);
 }
 
-static inline bool words_are(const struct tier__recall_line *l, const char *path, size_t size)
+static inline uint64_t differ(struct four a, struct four b)
 {
-    if (size >= TIER__RECALL_WORDS)
-        return l->is_long && strcmp(l->interned, path) == 0;
-    size_t i = 0;
-    for (; i + 8 <= size; i += 8)
-        if (load(l->words + i) != load(path + i))
-            return false;
-    if (size >= 8 && load(l->words + size - 8) != load(path + size - 8))
-        return false;
-    for (; size < 8 && i < size; i++)
-        if (l->words[i] != path[i])
-            return false;
-    return l->words[size] == 0 && !l->is_long;
+    return (a.word[0] ^ b.word[0]) | (a.word[1] ^ b.word[1]) | (a.word[2] ^ b.word[2]) |
+           (a.word[3] ^ b.word[3]);
 }
 
-static inline bool line_is(const struct tier__recall_line *l, uint32_t hash, const tier_query *q,
-                           size_t path_size)
+static inline __attribute__((always_inline)) bool words_are(const struct tier__recall_line *l,
+                                                            const char *path, size_t size)
+{
+    if (size > TIER__RECALL_WORDS)
+        return l->words_left > TIER__RECALL_WORDS && strcmp(l->interned, path) == 0;
+    if (l->words_left != TIER__RECALL_WORDS - size)
+        return false;
+    if (size < 16)
+        return size == 0 || !memcmp(l->words, path, size);
+    for (size_t i = 0; i + 32 < size; i += 32)
+        if (differ(four_at(l->words + i, l->words + i + 16), four_at(path + i, path + i + 16)))
+            return false;
+    return !differ(last_four(l->words, size), last_four(path, size));
+}
+
+static inline __attribute__((always_inline)) bool line_is(const struct tier__recall_line *l, uint32_t hash,
+                                                          const tier_query *q, size_t path_size)
 {
     return l->hash == hash && l->type == q->type && words_are(l, q->path, path_size) &&
            (!q->args ||
             (l->node->args_size == q->args_size && memcmp(l->node->args, q->args, q->args_size) == 0));
 }
 
-static inline struct tier__recall_line *home_of(const struct tier__recall *r, uint32_t i)
+static inline struct tier__recall_slot *home_of(const struct tier__recall *r, uint32_t hash)
 {
-    return &r->line[i & (r->capacity - 1)];
+    return &r->slot[hash >> 2 & (r->capacity - 1)];
 }
 
-static inline const struct tier__recall_line *find(const tier_session *s, const tier_query *q)
+static inline struct tier__recall_slot *next_of(const struct tier__recall *r, struct tier__recall_slot *at)
 {
-    const struct tier__recall *r = &s->recall;
-    if (!r->count || r->epoch != atomic_load_explicit(&s->cache->recall_epoch, memory_order_relaxed) ||
-        (q->args_size && !q->args))
-        return NULL;
-    size_t path_size = q->path ? strlen(q->path) : 0;
-    uint32_t hash = query_hash(q, path_size);
-    __builtin_prefetch(&home_of(r, hash >> 2)->key);
-    for (uint32_t i = hash >> 2; home_of(r, i)->node; i++) {
-        const struct tier__recall_line *l = home_of(r, i);
-        if (l->hash != hash)
+    return at + 1 < r->slot + r->capacity ? at + 1 : r->slot;
+}
+
+static inline uint32_t tag_of(uint32_t hash)
+{
+    return hash >> 18;
+}
+
+static inline struct tier__recall_line *line_of(const struct tier__recall *r,
+                                                const struct tier__recall_slot *at)
+{
+    return &r->line[at->line - 1];
+}
+
+/* Of the value that a slot's line had last. */
+#define FETCH(slot)                                                                  \
+    do {                                                                             \
+        uintptr_t entry_ = (uintptr_t)(slot)->entry << 6;                            \
+        __builtin_prefetch((const void *)entry_);                                    \
+        __builtin_prefetch((const void *)tier__rest_address(entry_, (slot)->index)); \
+        __builtin_prefetch((const void *)((uintptr_t)(slot)->data << 4));            \
+    } while (0)
+
+/* Inlined twice: for paths alone, as most ask, and for whatever else there is. NULL: not asked before. */
+static inline __attribute__((always_inline)) struct tier__recall_slot *
+search(const struct tier__recall *r, const tier_query *q, size_t path_size)
+{
+    uint32_t hash = query_hash(q, path_size), tag = tag_of(hash);
+    for (struct tier__recall_slot *at = home_of(r, hash); at->line; at = next_of(r, at)) {
+        if (at->tag != tag)
             continue;
-        for (size_t k = 0; k < sizeof l->near / sizeof *l->near; k++)
-            __builtin_prefetch(l->near[k]);
+        const struct tier__recall_line *l = line_of(r, at);
+        __builtin_prefetch((const char *)l + 64);
+        FETCH(at);
         if (line_is(l, hash, q, path_size))
-            return l;
+            return at;
     }
     return NULL;
+}
+
+__attribute__((noinline)) static struct tier__recall_slot *search_words(const struct tier__recall *r,
+                                                                        const tier_query *q)
+{
+    return q->args_size && !q->args ? NULL : search(r, q, q->path ? strlen(q->path) : 0);
+}
+
+static inline struct tier__recall_slot *find(const tier_session *s, const tier_query *q)
+{
+    const struct tier__recall *r = &s->recall;
+    if (!r->count || r->epoch != atomic_load_explicit(&s->cache->recall_epoch, memory_order_relaxed))
+        return NULL;
+    if (!q->path || q->args || q->args_size)
+        return search_words(r, q);
+    return search(r, &(tier_query){.type = q->type, .path = q->path}, strlen(q->path));
+}
+
+/* e, pinned, is the value of the slot's line. */
+static void put_place(tier__memory *m, const struct tier__recall *r, struct tier__recall_slot *at,
+                      const tier__entry *e)
+{
+    struct tier__place *p = &line_of(r, at)->place;
+    tier__memory_place(m, e, p);
+    at->entry = (uintptr_t)e >> 6;
+    at->index = p->where & TIER__PLACE_INDEX;
+    at->data = (uintptr_t)e->data >> 4 & ((UINT64_C(1) << 44) - 1);
 }
 
 static inline void add_one(atomic_uint_fast64_t *n) /* its only writer */
@@ -92,50 +182,144 @@ static inline void add_one(atomic_uint_fast64_t *n) /* its only writer */
     atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + 1, memory_order_relaxed);
 }
 
-int tier__recall(tier_session *s, const tier_query *q, tier_value *v)
+/* The variant that the view binds n to, for its whole life; NULL: none, or a stale answer, which is bound
+ * apart. With the view's lock held. */
+static const struct tier__variant *bound_to(tier_session *s, const tier__node *n)
 {
-    const struct tier__recall_line *l = find(s, q);
-    int rc = l && s->frame ? tier__query_check(s, q) : 0;
-    if (rc)
-        return rc;
-    int tier = l ? (int)q->type->def.tier : 0;
-    tier__entry *e = l ? tier__memory_find(s->cache->memory, tier, &l->key) : NULL;
-    if (!e)
-        return 1;
-    if (tier__digest_word(tier__entry_hash(e)) != l->value) {
+    const struct tier__slot *slot = tier__chunks_at(&s->view->slots, n->dep);
+    return slot ? slot->variant : NULL;
+}
+
+/* Something left the shard of the line's value: asks the table for it. NULL: it is not there, or the key has
+ * another answer by now. */
+static tier__entry *look_again(tier_session *s, struct tier__recall_slot *at)
+{
+    tier__memory *m = s->cache->memory;
+    const struct tier__recall_line *l = line_of(&s->recall, at);
+    pthread_mutex_lock(&s->view->lock);
+    const struct tier__variant *v = bound_to(s, l->node);
+    pthread_mutex_unlock(&s->view->lock);
+    tier__entry *e = v ? tier__memory_find(m, (int)l->type->def.tier, &v->key) : NULL;
+    if (e && !tier__digest_equal(tier__entry_hash(e), &v->hash)) {
         tier__entry_unref(e);
-        return 1;
+        return NULL;
     }
-    if (s->frame && tier__frame_add(s->cache, s->frame, l->node->dep, l->version)) {
+    if (e)
+        put_place(m, &s->recall, at, e);
+    return e;
+}
+
+static inline __attribute__((always_inline)) int serve(tier_session *s, const struct tier__recall_line *l,
+                                                       tier__entry *e, tier_value *v)
+{
+    add_one(&s->recall.type_hits[l->type->index]);
+    add_one(&s->recall.tier_hits[e->tier - TIER_TREE]);
+    return tier__lend(s, e, TIER_HIT, v);
+}
+
+__attribute__((noinline)) static int serve_again(tier_session *s, struct tier__recall_slot *at, tier_value *v)
+{
+    tier__entry *e = look_again(s, at);
+    return e ? serve(s, line_of(&s->recall, at), e, v) : 1;
+}
+
+/* What a build reads it depends on. */
+__attribute__((noinline)) static int serve_build(tier_session *s, const tier_query *q,
+                                                 struct tier__recall_slot *at, tier_value *v)
+{
+    const struct tier__recall_line *l = line_of(&s->recall, at);
+    int rc = tier__query_check(s, q);
+    tier__entry *e = rc ? NULL : tier__memory_at(s->cache->memory, &l->place);
+    if (rc || (!e && !(e = look_again(s, at))))
+        return rc ? rc : 1;
+    if (tier__frame_add(s->cache, s->frame, l->node->dep, l->version)) {
         tier__entry_unref(e);
         s->frame->out_of_memory = true;
         return tier__fail(s, TIER_ENOMEM, "no memory to record a dependency");
     }
-    add_one(&s->recall.type_hits[q->type->index]);
-    add_one(&s->recall.tier_hits[tier - TIER_TREE]);
-    return tier__lend(s, e, TIER_HIT, v);
+    return serve(s, l, e, v);
 }
 
+/* 0: served; 1: not, the long way goes on; else an error. */
+static inline __attribute__((always_inline)) int recall(tier_session *s, const tier_query *q, tier_value *v)
+{
+    struct tier__recall_slot *at = find(s, q);
+    if (!at)
+        return 1;
+    if (s->frame)
+        return serve_build(s, q, at, v);
+    const struct tier__recall_line *l = line_of(&s->recall, at);
+    tier__entry *e = tier__memory_at(s->cache->memory, &l->place);
+    return __builtin_expect(!e, 0) ? serve_again(s, at, v) : serve(s, l, e, v);
+}
+
+/* ---- asking */
+
+static inline bool is_calm(const tier_session *s)
+{
+    return !s->deadline && !atomic_load_explicit(&s->canceled, memory_order_relaxed) &&
+           !atomic_load_explicit(&s->root->canceled, memory_order_relaxed);
+}
+
+static inline __attribute__((always_inline)) int ask(tier_session *s, const tier_query *q, tier_value *v,
+                                                     int flags)
+{
+    if (!s || s->magic != TIER__SESSION_MAGIC || !v)
+        return TIER_EINVAL;
+    int rc = is_calm(s) ? 0 : tier__session_check(s);
+    if (!rc) {
+        if (s->detail.size)
+            tier__buf_clear(&s->detail);
+        rc = q ? recall(s, q, v) : 1;
+    }
+    return rc ? tier__get(s, q, v, flags, rc) : 0;
+}
+
+int tier_get(tier_session *s, const tier_query *q, tier_value *v)
+{
+    return ask(s, q, v, TIER__WANT_VALUE);
+}
+
+int tier_peek(tier_session *s, const tier_query *q, tier_value *v)
+{
+    return ask(s, q, v, TIER__WANT_VALUE | TIER__NO_BUILD);
+}
+
+/* ---- remembering */
+
+static struct tier__recall_slot *free_slot(const struct tier__recall *r, uint32_t hash)
+{
+    struct tier__recall_slot *at = home_of(r, hash);
+    while (at->line)
+        at = next_of(r, at);
+    at->tag = tag_of(hash);
+    return at;
+}
+
+/* Room for one more line; false: there is none. */
 static bool grow(struct tier__base *b, struct tier__recall *r)
 {
     if (r->count < r->capacity / 4 * 3)
         return true;
-    struct tier__recall larger = {.capacity = r->capacity ? 2 * r->capacity : FIRST_LINES};
-    if (larger.capacity > LINES_MAX)
-        return false;
-    if (!(larger.raw = tier__zalloc(b, larger.capacity + 1, sizeof *larger.line)))
+    struct tier__recall larger = {.capacity = r->capacity ? 2 * r->capacity : FIRST_SLOTS};
+    size_t lines = (larger.capacity / 4 * 3 + 1) * sizeof *larger.line;
+    if (larger.capacity > SLOTS_MAX ||
+        !(larger.raw = tier__zalloc(b, 1, lines + larger.capacity * sizeof *larger.slot)))
         return false;
     larger.line = (void *)(((uintptr_t)larger.raw + 127) & ~(uintptr_t)127);
-    for (uint32_t i = 0; i < r->capacity; i++)
-        if (r->line[i].node) {
-            uint32_t at = r->line[i].hash >> 2;
-            while (home_of(&larger, at)->node)
-                at++;
-            *home_of(&larger, at) = r->line[i];
-        }
+    larger.slot = (void *)(larger.line + larger.capacity / 4 * 3);
+    for (uint32_t i = 0; i < r->capacity; i++) {
+        if (!r->slot[i].line)
+            continue;
+        const struct tier__recall_line *l = line_of(r, &r->slot[i]);
+        struct tier__recall_slot *at = free_slot(&larger, l->hash);
+        *at = r->slot[i];
+        *line_of(&larger, at) = *l;
+    }
     tier__free(b, r->raw);
     r->raw = larger.raw;
     r->line = larger.line;
+    r->slot = larger.slot;
     r->capacity = larger.capacity;
     return true;
 }
@@ -159,50 +343,57 @@ static bool counters(tier_cache *c, struct tier__recall *r, const tier_type *typ
     return true;
 }
 
+/* Words that need no more than their line, or that the request's path has kept. */
+static bool has_room(const tier_query *q, const tier__node *n, size_t path_size)
+{
+    return path_size <= TIER__RECALL_WORDS || strcmp(q->path, n->path->key) == 0;
+}
+
+static void put_words(struct tier__recall_line *l, const char *path, size_t size)
+{
+    if (size > TIER__RECALL_WORDS) {
+        l->interned = l->node->path->key;
+        l->words_left = TIER__RECALL_WORDS + 1;
+    } else {
+        memcpy(l->words, size ? path : "", size);
+        l->words_left = (unsigned char)(TIER__RECALL_WORDS - size);
+    }
+}
+
 void tier__recall_add(tier_session *s, const tier_query *q, tier__node *n, const tier__entry *e)
 {
     tier_cache *c = s->cache;
     struct tier__recall *r = &s->recall;
+    size_t path_size = q->path ? strlen(q->path) : 0;
     if (s->view->recorded) /* every request goes the long way, where it is */
         return;
-    if (n->content || e->exclusive || (c->flags & TIER_NO_MEMORY) ||
-        (q->path && strcmp(q->path, n->path->key) != 0))
+    if (n->content || e->exclusive || (c->flags & TIER_NO_MEMORY) || !has_room(q, n, path_size))
         return;
     uint64_t epoch = atomic_load_explicit(&c->recall_epoch, memory_order_relaxed);
     if (r->epoch != epoch && r->count) {
-        memset(r->line, 0, r->capacity * sizeof *r->line);
+        memset(r->slot, 0, r->capacity * sizeof *r->slot);
         r->count = 0;
     }
     r->epoch = epoch;
     if (!grow(&c->base, r) || !counters(c, r, q->type))
         return;
-    size_t path_size = q->path ? n->path->key_size : 0;
-    struct tier__recall_line l = {.hash = query_hash(q, path_size),
-                                  .node = n,
-                                  .type = q->type,
-                                  .near = {e, tier__entry_hash(e), e->data},
-                                  .value = tier__digest_word(tier__entry_hash(e)),
-                                  .key = e->key};
-    l.is_long = path_size >= TIER__RECALL_WORDS;
-    if (l.is_long)
-        l.interned = n->path->key;
-    else if (path_size)
-        memcpy(l.words, q->path, path_size);
+    struct tier__recall_line l = {.hash = query_hash(q, path_size), .node = n, .type = q->type};
+    put_words(&l, q->path, path_size);
     pthread_mutex_lock(&s->view->lock);
-    const struct tier__slot *slot = tier__chunks_at(&s->view->slots, n->dep);
-    bool plain = slot && slot->variant && !slot->entry && slot->from != TIER_STALE &&
-                 tier__digest_equal(&slot->variant->key, &e->key) &&
-                 tier__digest_equal(&slot->variant->hash, tier__entry_hash(e));
-    l.version = plain ? tier__view_version(s->view, n->dep) - 1 : 0;
+    const struct tier__variant *bound = bound_to(s, n);
+    l.version = tier__view_version(s->view, n->dep) - 1;
+    bool is_bound = bound && tier__digest_equal(&bound->key, &e->key) &&
+                    tier__digest_equal(&bound->hash, tier__entry_hash(e));
     pthread_mutex_unlock(&s->view->lock);
-    if (!plain)
+    if (!is_bound)
         return;
-    uint32_t i = l.hash >> 2;
-    for (; home_of(r, i)->node; i++)
-        if (line_is(home_of(r, i), l.hash, q, path_size))
-            break; /* evicted since, and loaded again */
-    r->count += !home_of(r, i)->node;
-    *home_of(r, i) = l;
+    struct tier__recall_slot *at = search(r, q, path_size); /* there: evicted since, and loaded again */
+    if (!at) {
+        at = free_slot(r, l.hash);
+        at->line = ++r->count;
+    }
+    *line_of(r, at) = l;
+    put_place(c->memory, r, at, e);
 }
 
 void tier__recall_fini(tier_session *s)

@@ -26,7 +26,7 @@ static void keep_log(void *user, int level, const char *line)
     snprintf(logged + n, sizeof logged - n, "%s\n", line);
 }
 
-static void put(const char *name, const char *text)
+static __attribute__((unused)) void put(const char *name, const char *text)
 {
     char path[192];
     snprintf(path, sizeof path, "%s/src/%s", top, name);
@@ -59,9 +59,9 @@ static void open_cache(uint32_t flags, const char *more)
     assert_int_equal(tier_open(&o, &cache), 0);
 }
 
-static const tier_type *define(const char *name, uint32_t flags,
-                               int (*build)(tier_session *, const tier_query *, tier_out *, void *),
-                               void *user)
+static __attribute__((unused)) const tier_type *
+define(const char *name, uint32_t flags, int (*build)(tier_session *, const tier_query *, tier_out *, void *),
+       void *user)
 {
     const tier_type *type = NULL;
     tier_type_def d = TIER_INIT(tier_type_def);
