@@ -167,13 +167,13 @@ static inline struct tier__recall_slot *find(const tier_session *s, const tier_q
 }
 
 /* e, pinned, is the value of the slot's line. */
-static void put_place(tier__memory *m, const struct tier__recall *r, struct tier__recall_slot *at,
+static void put_spot(tier__memory *m, const struct tier__recall *r, struct tier__recall_slot *at,
                       const tier__entry *e)
 {
-    struct tier__place *p = &line_of(r, at)->place;
-    tier__memory_place(m, e, p);
+    struct tier__spot *p = &line_of(r, at)->spot;
+    tier__memory_spot(m, e, p);
     at->entry = (uintptr_t)e >> 6;
-    at->index = p->where & TIER__PLACE_INDEX;
+    at->index = p->where & TIER__SPOT_INDEX;
     at->data = (uintptr_t)e->data >> 4 & ((UINT64_C(1) << 44) - 1);
 }
 
@@ -205,7 +205,7 @@ static tier__entry *look_again(tier_session *s, struct tier__recall_slot *at)
         return NULL;
     }
     if (e)
-        put_place(m, &s->recall, at, e);
+        put_spot(m, &s->recall, at, e);
     return e;
 }
 
@@ -229,7 +229,7 @@ __attribute__((noinline)) static int serve_build(tier_session *s, const tier_que
 {
     const struct tier__recall_line *l = line_of(&s->recall, at);
     int rc = tier__query_check(s, q);
-    tier__entry *e = rc ? NULL : tier__memory_at(s->cache->memory, &l->place);
+    tier__entry *e = rc ? NULL : tier__memory_at(s->cache->memory, &l->spot);
     if (rc || (!e && !(e = look_again(s, at))))
         return rc ? rc : 1;
     if (tier__frame_add(s->cache, s->frame, l->node->dep, l->version)) {
@@ -249,7 +249,7 @@ static inline __attribute__((always_inline)) int recall(tier_session *s, const t
     if (s->frame)
         return serve_build(s, q, at, v);
     const struct tier__recall_line *l = line_of(&s->recall, at);
-    tier__entry *e = tier__memory_at(s->cache->memory, &l->place);
+    tier__entry *e = tier__memory_at(s->cache->memory, &l->spot);
     return __builtin_expect(!e, 0) ? serve_again(s, at, v) : serve(s, l, e, v);
 }
 
@@ -393,7 +393,7 @@ void tier__recall_add(tier_session *s, const tier_query *q, tier__node *n, const
         at->line = ++r->count;
     }
     *line_of(r, at) = l;
-    put_place(c->memory, r, at, e);
+    put_spot(c->memory, r, at, e);
 }
 
 void tier__recall_fini(tier_session *s)

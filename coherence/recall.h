@@ -2,9 +2,9 @@
  *
  * A line ties (type, path as written, arguments) to the request, which is bound to a variant in the session's
  * view for as long as the view lives: so a line never goes stale; only a type that is undefined takes all
- * lines with it. A line also says where in the memory the value was (struct tier__place). It is no pin: as
+ * lines with it. A line also says where in the memory the value was (struct tier__spot). It is no pin: as
  * long as nothing has left that value's shard it is still there, else the table is asked for the variant's
- * key, and the line learns the new place. Not remembered is what is lent to one at a time, stale answers,
+ * key, and the line learns the new spot. Not remembered is what is lent to one at a time, stale answers,
  * failures, contents without a path, and anything in a cache without memory.
  *
  * COST      Beyond the second-level cache what counts is how many lines are waited for one after another. A
@@ -24,7 +24,7 @@ struct tier__recall_line {
     uint32_t version; /* observed version of its RESULT dependency */
     struct tier__node *node;
     const tier_type *type;
-    struct tier__place place;
+    struct tier__spot spot;
     union {
         struct {
             char words[TIER__RECALL_WORDS]; /* the path as it was written */

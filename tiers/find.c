@@ -115,22 +115,22 @@ tier__entry *tier__memory_find(tier__memory *m, int tier, const tier_digest *key
     return e;
 }
 
-/* ---- places */
+/* ---- spots */
 
-void tier__memory_place(tier__memory *m, const tier__entry *e, struct tier__place *p)
+void tier__memory_spot(tier__memory *m, const tier__entry *e, struct tier__spot *p)
 {
     struct tier__shard *s = tier__shard_of(m, &e->key);
-    unsigned index = atomic_load_explicit(&e->place, memory_order_relaxed) & TIER__PLACE_INDEX;
-    p->where = (uintptr_t)e | index | (uint64_t)(s - m->shard) << TIER__PLACE_SHARD;
+    unsigned index = atomic_load_explicit(&e->place, memory_order_relaxed) & TIER__SPOT_INDEX;
+    p->where = (uintptr_t)e | index | (uint64_t)(s - m->shard) << TIER__SPOT_SHARD;
     tier__lock(&s->lock);
     p->left = tier__entry_resident(e) ? s->left : UINT64_MAX;
     tier__unlock(&s->lock);
 }
 
-__attribute__((noinline)) static tier__entry *at_held(tier__memory *m, const struct tier__place *p)
+__attribute__((noinline)) static tier__entry *at_held(tier__memory *m, const struct tier__spot *p)
 {
-    struct tier__shard *s = &m->shard[p->where >> TIER__PLACE_SHARD];
-    tier__entry *e = s->left == p->left ? tier__place_entry(p) : NULL;
+    struct tier__shard *s = &m->shard[p->where >> TIER__SPOT_SHARD];
+    tier__entry *e = s->left == p->left ? tier__spot_entry(p) : NULL;
     if (e) {
         pin(e);
         note_hit(m, s, e->tier, e);
@@ -141,16 +141,16 @@ __attribute__((noinline)) static tier__entry *at_held(tier__memory *m, const str
     return e;
 }
 
-__attribute__((noinline)) static tier__entry *at_later(tier__memory *m, const struct tier__place *p)
+__attribute__((noinline)) static tier__entry *at_later(tier__memory *m, const struct tier__spot *p)
 {
-    tier__lock_wait(&m->shard[p->where >> TIER__PLACE_SHARD].lock);
+    tier__lock_wait(&m->shard[p->where >> TIER__SPOT_SHARD].lock);
     return at_held(m, p);
 }
 
-tier__entry *tier__memory_at(tier__memory *m, const struct tier__place *p)
+tier__entry *tier__memory_at(tier__memory *m, const struct tier__spot *p)
 {
-    struct tier__shard *s = &m->shard[p->where >> TIER__PLACE_SHARD];
-    tier__entry *e = tier__place_entry(p);
+    struct tier__shard *s = &m->shard[p->where >> TIER__SPOT_SHARD];
+    tier__entry *e = tier__spot_entry(p);
     if (!tier__lock_at_once(&s->lock))
         return at_later(m, p);
     if (__builtin_expect(s->left != p->left, 0) || !is_plain(m, e))

@@ -155,18 +155,18 @@ static inline void tier__entry_unref(tier__entry *e) /* NULL is fine; the last o
 /* Pinned, or NULL. */
 tier__entry *tier__memory_find(tier__memory *m, int tier, const tier_digest *key);
 /* Where an entry is: to have it again without a search, as long as nothing has left its part of the table. */
-struct tier__place {
+struct tier__spot {
     uint64_t where; /* its address and, in bits that are 0 there, its index in the slab and its shard */
     uint64_t left;  /* how many entries had left the shard */
 };
 /* e is pinned by the caller. Where it is not in the table, tier__memory_at will not find it. */
-void tier__memory_place(tier__memory *m, const tier__entry *e, struct tier__place *p);
-/* As tier__memory_find of what was placed; NULL: something has left since, ask for it by its key. */
-tier__entry *tier__memory_at(tier__memory *m, const struct tier__place *p);
-enum { TIER__PLACE_INDEX = 63, TIER__PLACE_SHARD = 58 }; /* the lowest six bits; from which bit on */
-static inline tier__entry *tier__place_entry(const struct tier__place *p)
+void tier__memory_spot(tier__memory *m, const tier__entry *e, struct tier__spot *p);
+/* As tier__memory_find of what was there; NULL: something has left since, ask for it by its key. */
+tier__entry *tier__memory_at(tier__memory *m, const struct tier__spot *p);
+enum { TIER__SPOT_INDEX = 63, TIER__SPOT_SHARD = 58 }; /* the lowest six bits; from which bit on */
+static inline tier__entry *tier__spot_entry(const struct tier__spot *p)
 {
-    const uint64_t rest = (UINT64_C(1) << TIER__PLACE_SHARD) - 1 - TIER__PLACE_INDEX;
+    const uint64_t rest = (UINT64_C(1) << TIER__SPOT_SHARD) - 1 - TIER__SPOT_INDEX;
     return (tier__entry *)(uintptr_t)(p->where & rest);
 }
 /* Hands e to the table (which takes its own reference) and returns e, or, where an entry with that key is

@@ -118,7 +118,7 @@ struct tier__shard {               /* a hit touches the first line alone */
     _Alignas(64) atomic_uint lock; /* usable while any entry lives, so beyond tier__memory_destroy */
     struct tier__slots slots;
     uint64_t hits[TIER__TIER_MAX]; /* from TIER__TIER_MIN on */
-    uint64_t left;                 /* entries that have left the slots: each place of before is in doubt */
+    uint64_t left;                 /* entries that have left the slots: each spot of before is in doubt */
     struct tier__shard_tier tier[TIER__TIER_MAX + 1];
 };
 _Static_assert(offsetof(struct tier__shard, tier) <= 64, "one line");

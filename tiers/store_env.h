@@ -50,8 +50,10 @@ struct tier__env {
     atomic_uint_fast64_t reached;              /* a transaction whose last page lies within the file */
     pthread_mutex_t mutex;                     /* guards what follows, with cond */
     pthread_cond_t cond;                       /* readers fell to 0, growing or writing ended */
-    unsigned readers, pooled;
-    bool growing, writing;
+    unsigned readers, pooled;                  /* readers: places taken, the warm one's too */
+    struct tier__read *_Atomic warm;           /* parked, in a place; NULL: none */
+    atomic_bool growing;                       /* written with the mutex */
+    bool writing;
     struct tier__read *pool;
     enum tier__sync sync; /* the strongest of the handles */
     uint64_t max_bytes;
@@ -102,6 +104,8 @@ void tier__env_leave(struct tier__env *env);
 uint64_t tier__env_ask(struct tier__env *env, uint64_t (*what)(const tier__db *db));
 /* With the write lock: the files are the ones that were opened; the state file says open. */
 int tier__env_write_ready(struct tier__base *base, struct tier__env *env);
+/* Takes the warm reader away; with the mutex, or before anybody else has env. */
+void tier__env_cool(struct tier__env *env);
 /* Waits until no snapshot of this process is open and sets the map: bytes, or 0 for what others set. */
 int tier__env_remap(struct tier__base *base, struct tier__env *env, uint64_t bytes, int64_t wait_ms);
 /* After a commit, with the write lock: the file reaches to its last page. */

@@ -15,11 +15,9 @@ static MDB_txn *txn_of(const tier__txn *txn)
     return (MDB_txn *)(uintptr_t)txn;
 }
 
-static enum tier__db_rc rc_of(int rc)
+static enum tier__db_rc failure_of(int rc)
 {
     switch (rc) {
-    case MDB_SUCCESS:
-        return TIER__DB_OK;
     case MDB_NOTFOUND:
         return TIER__DB_ABSENT;
     case MDB_MAP_FULL:
@@ -52,6 +50,11 @@ static enum tier__db_rc rc_of(int rc)
     default:
         return TIER__DB_IO;
     }
+}
+
+static inline enum tier__db_rc rc_of(int rc)
+{
+    return rc == MDB_SUCCESS ? TIER__DB_OK : failure_of(rc);
 }
 
 static unsigned sync_flags(enum tier__sync sync)

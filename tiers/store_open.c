@@ -382,6 +382,7 @@ int tier__env_attach(struct tier__base *base, const struct tier__store_options *
 
 static void drop_readers(struct tier__env *e)
 {
+    tier__env_cool(e);
     while (e->pool) {
         struct tier__read *r = e->pool;
         e->pool = r->next;
