@@ -168,7 +168,7 @@ static inline struct tier__recall_slot *find(const tier_session *s, const tier_q
 
 /* e, pinned, is the value of the slot's line. */
 static void put_spot(tier__memory *m, const struct tier__recall *r, struct tier__recall_slot *at,
-                      const tier__entry *e)
+                     const tier__entry *e)
 {
     struct tier__spot *p = &line_of(r, at)->spot;
     tier__memory_spot(m, e, p);

@@ -33,7 +33,7 @@ uint64_t tier__memory_charge(const tier__memory *m, size_t size)
 
 uint64_t tier__entry_weight(const tier__entry *e)
 {
-    const tier__memory *m = tier__slab_of(e)->memory;
+    const tier__memory *m = tier__slab_of(e)->pool->memory;
     const struct tier__side *side = tier__entry_side(e);
     uint64_t weight = e->data ? tier__memory_charge(m, e->size) : HEADER_CHARGE;
     if (!side)
@@ -73,7 +73,7 @@ tier__entry *tier__entry_new(tier__memory *m, int tier, size_t size)
 
 static struct tier__base *base_of(const tier__entry *e)
 {
-    return &tier__slab_of(e)->memory->own;
+    return &tier__slab_of(e)->pool->memory->own;
 }
 
 /* NULL: out of memory. */
@@ -141,7 +141,7 @@ int tier__entry_hold(tier__entry *e, tier__entry *held)
         side->holds = holds;
     }
     side->holds[side->hold_count++] = tier__entry_ref(held);
-    atomic_fetch_add_explicit(&tier__slab_of(e)->memory->holds, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&tier__slab_of(e)->pool->memory->holds, 1, memory_order_relaxed);
     return TIER_OK;
 }
 
@@ -165,7 +165,7 @@ void tier__entry_drop(tier__entry *e, tier__entry **dead)
     do {
         assert(refs & ~TIER__PARKED); /* else it is dead */
         while (refs == (TIER__PARKED | 2)) {
-            if (tier__memory_unpark(tier__slab_of(e)->memory, e, dead))
+            if (tier__memory_unpark(tier__slab_of(e)->pool->memory, e, dead))
                 return;
             refs = atomic_load_explicit(&e->refs, memory_order_relaxed);
         }
@@ -190,7 +190,7 @@ static void side_free(tier__memory *m, struct tier__side *side, tier__entry **de
 /* Gives e's own memory back; what it held and was the last to hold goes onto *dead. */
 static void free_one(tier__entry *e, tier__entry **dead)
 {
-    tier__memory *m = tier__slab_of(e)->memory;
+    tier__memory *m = tier__slab_of(e)->pool->memory;
     struct tier__budget *b = &m->budget[e->tier];
     uint64_t kept = tier__entry_account(e) == TIER__KEPT ? tier__entry_charge(e) : 0;
     uint64_t lent = tier__entry_account(e) == TIER__LENT ? tier__entry_charge(e) : 0;

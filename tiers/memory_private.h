@@ -151,13 +151,17 @@ static inline void tier__unlock(atomic_uint *lock)
 struct tier__pool {
     _Alignas(64) pthread_mutex_t lock;
     struct tier__slab *all, *free; /* every slab; those with free headers */
-    struct tier__base *gauge;      /* where memory.bytes is counted; NULL once the memory was destroyed */
+    unsigned all_count, free_count;
+    struct tier__run *run; /* with room for more slabs; NULL: none */
+    tier__memory *memory;
+    struct tier__base *gauge; /* where memory.bytes is counted; NULL once the memory was destroyed */
 };
+struct tier__run;
 struct tier__slab {
     _Alignas(64) struct tier__pool *pool;
-    tier__memory *memory;
+    struct tier__run *run; /* NULL: it is a block of the heap by itself */
     uint64_t free_bits;
-    uint32_t number, padding; /* in front, to be aligned */
+    uint32_t number, padding; /* in front of such a block, to be aligned */
     struct tier__slab *all_before, *all_after, *free_before, *free_after;
     tier__entry entry[TIER__SLAB_ENTRIES];
     union tier__entry_rest rest[TIER__SLAB_ENTRIES];

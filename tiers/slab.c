@@ -1,9 +1,22 @@
-/* slab.c - entries' headers, 64 to a block of the heap: first the lines that hits touch, then the value
- * hashes. A block without entries goes back at once, except the last one of its pool, so that one entry made
- * and freed in turns costs no block each time. */
+/* slab.c - entries' headers, 64 to a slab: first the lines that hits touch, then the value hashes. A slab
+ * without entries goes back to the heap at once, except the last one of its pool, so that one entry made and
+ * freed in turns costs no block each time.
+ *
+ * RUNS  On the C library's heap a pool of many slabs takes them in runs of 2 MiB, which become one huge page
+ *       once they are full: 100,000 entries are 2,400 small pages else, and a hit waited a quarter longer
+ * (121 ns and 91; 220 and 205 at a million). Until then what is not used of a run is not touched either. A
+ *       run goes back as a whole. */
 #include "tiers/memory_private.h"
 
 #define ALL_FREE UINT64_MAX
+enum {
+    RUN_FROM = 128,             /* slabs of a pool without runs: less than a megabyte */
+    RUN_BYTES = (2 << 20) - 32, /* with the C library's own words a mapping of 2 MiB, which is aligned so */
+    RUN_FRONT = 64
+};
+struct tier__run {
+    unsigned made, empty; /* slabs ever taken from it; of these, without entries */
+};
 _Static_assert(TIER__SLAB_ENTRIES == 64, "a bit each");
 
 void *tier__alloc_lines(struct tier__base *b, size_t size, void **raw)
@@ -59,7 +72,7 @@ uint32_t tier__slab_index(const tier__entry *e)
 
 tier__memory *tier__entry_memory(const tier__entry *e)
 {
-    return tier__slab_of(e)->memory;
+    return tier__slab_of(e)->pool->memory;
 }
 
 tier__entry *tier__slab_in(const tier__memory *m, uint32_t index)
@@ -69,7 +82,7 @@ tier__entry *tier__slab_in(const tier__memory *m, uint32_t index)
 
 tier__entry *tier__slab_at(const tier__entry *any, uint32_t index)
 {
-    return index ? tier__slab_in(tier__slab_of(any)->memory, index) : NULL;
+    return index ? tier__slab_in(tier__slab_of(any)->pool->memory, index) : NULL;
 }
 
 /* ---- slabs */
@@ -81,6 +94,7 @@ static void link_free(struct tier__pool *p, struct tier__slab *s)
     if (p->free)
         p->free->free_before = s;
     p->free = s;
+    p->free_count++;
 }
 
 static void unlink_free(struct tier__pool *p, struct tier__slab *s)
@@ -88,13 +102,38 @@ static void unlink_free(struct tier__pool *p, struct tier__slab *s)
     *(s->free_before ? &s->free_before->free_after : &p->free) = s->free_after;
     if (s->free_after)
         s->free_after->free_before = s->free_before;
+    p->free_count--;
+}
+
+static struct tier__slab *slab_in_run(struct tier__run *run, unsigned i)
+{
+    uintptr_t first = ((uintptr_t)run + sizeof *run + RUN_FRONT - 1) & ~(uintptr_t)(RUN_FRONT - 1);
+    return (struct tier__slab *)first + i;
+}
+
+static bool run_is_full(struct tier__run *run)
+{
+    return (char *)slab_in_run(run, run->made + 1) > (char *)run + RUN_BYTES;
+}
+
+/* Room in a run: the pool's, or a new one; NULL: slabs are to be had one by one. */
+static struct tier__slab *slab_of_run(tier__memory *m, struct tier__pool *p, struct tier__run **run)
+{
+    if (!p->run) {
+        if (!m->rounds || p->all_count < RUN_FROM || !(p->run = tier__alloc(&m->own, RUN_BYTES)))
+            return NULL;
+        *p->run = (struct tier__run){0};
+    }
+    *run = p->run;
+    return slab_in_run(p->run, p->run->made);
 }
 
 static struct tier__slab *slab_new(tier__memory *m, struct tier__pool *p)
 {
-    void *raw;
-    struct tier__slab *s = tier__alloc_lines(&m->own, sizeof *s, &raw);
-    if (!s)
+    void *raw = NULL;
+    struct tier__run *run = NULL;
+    struct tier__slab *s = slab_of_run(m, p, &run);
+    if (!s && !(s = tier__alloc_lines(&m->own, sizeof *s, &raw)))
         return NULL;
     /* More than 48 bits: five-level page tables, and only if the hook asks for such memory. */
     uint32_t number = (uint64_t)(uintptr_t)s >> 48 ? 0 : number_take(m, s);
@@ -104,28 +143,62 @@ static struct tier__slab *slab_new(tier__memory *m, struct tier__pool *p)
     }
     memset(s, 0, offsetof(struct tier__slab, entry));
     s->pool = p;
-    s->padding = (uint32_t)((char *)s - (char *)raw);
+    s->run = run;
+    s->padding = run ? 0 : (uint32_t)((char *)s - (char *)raw);
     s->number = number;
     s->free_bits = ALL_FREE;
-    s->memory = m;
     for (unsigned i = 0; i < TIER__SLAB_ENTRIES; i++)
         atomic_init(&s->entry[i].place, (unsigned char)i);
     s->all_after = p->all;
     if (p->all)
         p->all->all_before = s;
     p->all = s;
+    p->all_count++;
     link_free(p, s);
+    if (run) {
+        run->made++;
+        run->empty++;
+        if (run_is_full(run)) {
+            tier__huge_pages(run, RUN_BYTES);
+            p->run = NULL;
+        }
+    }
     return s;
 }
 
-static void slab_free(struct tier__pool *p, struct tier__slab *s)
+/* Of every list; its memory stays. */
+static void slab_forget(struct tier__pool *p, struct tier__slab *s)
 {
     unlink_free(p, s);
     *(s->all_before ? &s->all_before->all_after : &p->all) = s->all_after;
     if (s->all_after)
         s->all_after->all_before = s->all_before;
-    number_give(s->memory, s->number);
-    tier__free(&s->memory->own, (char *)s - s->padding);
+    p->all_count--;
+    number_give(p->memory, s->number);
+}
+
+/* With its run, if it has one: none of these has entries. */
+static void slab_free(struct tier__pool *p, struct tier__slab *s)
+{
+    struct tier__run *run = s->run;
+    void *raw = (char *)s - s->padding;
+    if (run) {
+        for (unsigned i = 0; i < run->made; i++)
+            slab_forget(p, slab_in_run(run, i));
+        p->run = p->run == run ? NULL : p->run;
+        raw = run;
+    } else {
+        slab_forget(p, s);
+    }
+    tier__free(&p->memory->own, raw);
+}
+
+/* Has no entries, as the rest of its run, and there are others for the next entry. */
+static bool is_spare(const struct tier__pool *p, const struct tier__slab *s)
+{
+    if (s->free_bits != ALL_FREE || (s->run && s->run->empty < s->run->made))
+        return false;
+    return p->free_count > (s->run ? s->run->made : 1);
 }
 
 static struct tier__pool *pool_of_thread(tier__memory *m)
@@ -143,6 +216,8 @@ tier__entry *tier__slab_take(tier__memory *m)
     struct tier__slab *s = p->free ? p->free : slab_new(m, p);
     if (s) {
         int place = __builtin_ctzll(s->free_bits);
+        if (s->run && s->free_bits == ALL_FREE)
+            s->run->empty--;
         s->free_bits &= s->free_bits - 1;
         if (!s->free_bits)
             unlink_free(p, s);
@@ -167,7 +242,9 @@ void tier__slab_give(tier__entry *e, uint64_t kept_bytes)
     if (!s->free_bits)
         link_free(p, s);
     s->free_bits |= UINT64_C(1) << (e - s->entry);
-    if (s->free_bits == ALL_FREE && (s->free_before || s->free_after))
+    if (s->run && s->free_bits == ALL_FREE)
+        s->run->empty++;
+    if (is_spare(p, s))
         slab_free(p, s);
     pthread_mutex_unlock(&p->lock);
 }
@@ -177,6 +254,7 @@ void tier__slab_init(tier__memory *m)
     pthread_mutex_init(&m->numbers.lock, NULL);
     for (int i = 0; i < TIER__POOLS; i++) {
         pthread_mutex_init(&m->pool[i].lock, NULL);
+        m->pool[i].memory = m;
         m->pool[i].gauge = m->base;
     }
 }
@@ -184,8 +262,9 @@ void tier__slab_init(tier__memory *m)
 void tier__slab_fini(tier__memory *m)
 {
     for (int i = 0; i < TIER__POOLS; i++) {
-        while (m->pool[i].all) /* no entry lives: the last block of the pool, kept back */
+        while (m->pool[i].all) /* no entry lives: the last slab or run of the pool, kept back */
             slab_free(&m->pool[i], m->pool[i].all);
+        tier__free(&m->own, m->pool[i].run); /* no slab was to be had of it */
         pthread_mutex_destroy(&m->pool[i].lock);
     }
     for (int i = 0; i < TIER__LEAVES; i++)

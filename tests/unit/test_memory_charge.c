@@ -9,6 +9,7 @@
 #include "tests/unit/memory_fixture.h"
 
 enum { MOST_OVERHEAD = 64, DIGESTS = 2 * sizeof(tier_digest) }; /* bytes an entry */
+enum { RUN = 2 << 20 }; /* of the C library's heap: taken at once, not touched before it is used */
 
 static uint64_t in_use(void)
 {
@@ -90,8 +91,9 @@ static void keeps(uint64_t count, size_t size, bool host, bool evicting)
         host ? "host's heap" : "C library's heap", evicting ? ", evicting" : "",
         (double)grown / (double)count, (double)s.bytes / (double)count, off, overhead);
     double most = entries() < 1000000 ? 5 : 3;
-    assert_true(off < most && off > -most);
-    bool few = count < 1000000 && (size > 64 || evicting); /* what does not grow with them shows */
+    double unused = host || entries() >= 1000000 ? 0 : 100.0 * RUN / (double)grown;
+    assert_true(off < most && off > -most - unused);
+    bool few = count < 1000000 && (size > 64 || evicting || !host); /* what does not grow with them shows */
     assert_true(few || overhead <= MOST_OVERHEAD);
     tier__memory_destroy(&m);
     assert_int_equal(asked, 0);

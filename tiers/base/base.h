@@ -131,7 +131,10 @@ int64_t tier__now_ms(void); /* wall clock, milliseconds since 1970 */
 int64_t tier__now_ns(void); /* wall clock of file time stamps (CLOCK_REALTIME_COARSE): never ahead of them */
 int64_t tier__monotonic_ms(void);  /* for deadlines */
 uint64_t tier__monotonic_us(void); /* for costs */
-int64_t tier__coarse_ms(void);     /* monotonic, up to 10 ms old; 6 ns instead of 22 */
+/* Asks for huge pages where memory holds whole ones of 2 MiB; errno stays. Does nothing where there are none.
+ */
+void tier__huge_pages(void *memory, size_t size);
+int64_t tier__coarse_ms(void); /* monotonic, up to 10 ms old; 6 ns instead of 22 */
 
 /* Whether this is still the process that marked it, and no child of a fork. The page comes up cleared in a
  * child (MADV_WIPEONFORK): a load, where getpid is a system call of 60 ns. */

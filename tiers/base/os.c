@@ -39,6 +39,17 @@ uint64_t tier__monotonic_us(void)
     return (uint64_t)nanoseconds(CLOCK_MONOTONIC) / 1000;
 }
 
+void tier__huge_pages(void *memory, size_t size)
+{
+    enum { HUGE_PAGE = 2 << 20, COLLAPSE = 25 }; /* MADV_COLLAPSE, since Linux 6.1: at once, else sometime */
+    int before = errno;
+    char *first = (char *)((uintptr_t)memory & ~(uintptr_t)4095);
+    char *end = (char *)(((uintptr_t)memory + size + 4095) & ~(uintptr_t)4095);
+    if ((size_t)(end - first) >= HUGE_PAGE && madvise(first, (size_t)(end - first), MADV_HUGEPAGE) == 0)
+        (void)madvise(first, (size_t)(end - first), COLLAPSE);
+    errno = before;
+}
+
 enum { MARK_SIZE = 1 }; /* the kernel rounds up to a page */
 
 void tier__process_mark(struct tier__process *p)
