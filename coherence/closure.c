@@ -15,7 +15,7 @@
 #include "coherence/watch.h"
 #include "tiers/checksum.h"
 
-enum { ANCHOR_DEPTH = 256, LEAF_HEAD = 5 * 8 + 4 + 8 };
+enum { LEAF_HEAD = 5 * 8 + 4 + 8 };
 
 struct tier__closure *tier__closure_new(tier_cache *c)
 {
@@ -520,48 +520,4 @@ bool tier__closure_agrees(tier__view *v, struct tier__path *p)
         return tier__path_stat(c, p, false, &is, &kind) == 0 && tier__statid_equal(&was.id, &is);
     }
     return true;
-}
-
-/* What the watcher vouches for is of one moment; what a closure had, and still has, was so at that moment
- * too.
- */
-static bool of_begin(const struct tier__look *l)
-{
-    return l->vouched || l->inherited;
-}
-
-/* An absence is anchored in the directory that does not hold it: that is looked at first, and when this look
- * is new, the absence is looked at once more, so that the directory's stamps are older than it. */
-void tier__closure_anchor(tier_session *s, struct tier__path *p, struct tier__look *absent)
-{
-    tier_cache *c = s->cache;
-    struct tier__path *chain[ANCHOR_DEPTH];
-    int depth = 0;
-    if (c->flags & TIER_NO_MEMORY)
-        return;
-    bool fresh = false;
-    for (struct tier__path *at = p; *at->rel && strcmp(at->rel, "/") != 0 && depth < ANCHOR_DEPTH;) {
-        at = at->parent;
-        pthread_mutex_lock(&s->view->lock);
-        struct tier__look *l = tier__chunks_at(&s->view->looks, at->id);
-        bool looked = l && l->looked;
-        fresh |= looked && absent->vouched && !of_begin(l);
-        pthread_mutex_unlock(&s->view->lock);
-        if (looked)
-            break;
-        chain[depth++] = at;
-    }
-    while (depth--) { /* from the top: each finds the one above it looked at already */
-        struct tier__look look;
-        bool failed = tier__view_look(s, chain[depth], &look) != 0;
-        fresh |= failed || !absent->vouched || !of_begin(&look);
-        if (failed)
-            break;
-    }
-    if (fresh) {
-        absent->vouched = false;
-        absent->observed_at = tier__now_ns();
-        tier__count(&c->base, TIER__FILE_LOOK, 1);
-        absent->rc = tier__path_stat(c, p, false, &absent->id, &absent->kind);
-    }
 }

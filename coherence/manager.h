@@ -428,6 +428,9 @@ void tier__look_ticket(tier__view *v, const struct tier__path *p, struct tier__w
 void tier__look_remember(tier__view *v, const struct tier__path *p, const struct tier__watch_ticket *t,
                          const struct tier__look *look);
 void tier__look_outdated(tier__view *v); /* something was seen to be newer than the view's begin */
+/* The stamps of the look at p prove nothing about what was found there or below: its path may have led
+ * elsewhere in between. No closure stands on it. */
+void tier__look_doubt(tier__view *v, const struct tier__path *p);
 /* The observed version of dep + 1, 0: not looked at; lock held. */
 uint32_t tier__view_version(const tier__view *v, uint32_t dep);
 /* Sets it, and gives the slot; lock held; NULL: no memory, nothing is set. */

@@ -176,11 +176,13 @@ int tier__view_entries(tier_session *s, struct tier__path *p, tier_digest *diges
         e = tier__memory_find(c->memory, TIER_FILE, &look.entries);
     else if (settled)
         e = tier__memory_find(c->memory, TIER_FILE, &known);
+    bool elsewhere = false;
     if (!e) {
         rc = entries_read(s, p, &id, &e);
-        if (look.vouched && (rc || !tier__statid_equal(&id, &look.id)))
+        elsewhere = rc || !tier__statid_equal(&id, &look.id);
+        if (look.vouched && elsewhere)
             tier__look_outdated(v);
-        if (look.inherited && (rc == 0 || observed(rc)) && (rc || !tier__statid_equal(&id, &look.id))) {
+        if (look.inherited && (rc == 0 || observed(rc)) && elsewhere) {
             /* the closure that the view stands on has vouched for the names that were there */
             tier__entry_unref(e);
             atomic_store(&v->changed, true);
@@ -197,6 +199,8 @@ int tier__view_entries(tier_session *s, struct tier__path *p, tier_digest *diges
         l->entries_rc = rc;
         if (!rc)
             l->entries = e->key;
+        if (elsewhere)
+            l->observed_at = 0; /* its stamps say nothing of these names: the path led elsewhere meanwhile */
     }
     if (l)
         look = *l;

@@ -193,6 +193,15 @@ static int look_settle(tier__view *v, const struct tier__path *p, struct tier__l
     return l ? 0 : TIER_ENOMEM;
 }
 
+void tier__look_doubt(tier__view *v, const struct tier__path *p)
+{
+    pthread_mutex_lock(&v->lock);
+    struct tier__look *l = tier__chunks_at(&v->looks, p->id);
+    if (l)
+        l->observed_at = 0;
+    pthread_mutex_unlock(&v->lock);
+}
+
 /* The look at p by the watcher's word, or by a stat. */
 static int look_now(tier_session *s, struct tier__path *p, struct tier__look *out)
 {
@@ -432,6 +441,8 @@ static int content_first(tier_session *s, struct tier__path *p, struct tier__loo
             return tier__fail(s, TIER_ECHANGED, "%s changed since this session first looked at it", p->key);
         }
         look->content_rc = rc;
+        if (rc)
+            look->observed_at = 0; /* what could not be read need not be what the look saw */
         if (look->vouched && (rc || !tier__statid_equal(&id, &look->id)))
             tier__look_outdated(v);
         if (!rc) {
