@@ -150,7 +150,7 @@ struct tier_type {
     tier_digest identity; /* of everything but path and arguments */
     uint32_t index;       /* 0, 1... in the order of definition; never used again */
     uint16_t owner;       /* of its values in the memory tiers; no other defined type has it */
-    atomic_uint lent;
+    atomic_uint running;  /* requests of it that are being brought up to date; raised under graph */
     atomic_uint_fast64_t timed, cost_us;     /* builds that ended, and how long they took */
     atomic_uint_fast64_t built, hit, loaded; /* hit: and what live sessions recall */
     struct tier_type *next;
@@ -585,5 +585,8 @@ struct tier_out {
 void tier__out_init(tier_out *out, tier_cache *c, const tier_type *type);
 void tier__out_fini(tier_out *out); /* destroys what nobody took */
 void tier__type_free(tier_type *t);
+/* Until it is let go of, n's type is not undefined. false: it is, or is about to be. */
+bool tier__type_hold(tier_cache *c, const tier__node *n);
+void tier__type_let_go(const tier__node *n);
 tier__entry *tier__out_entry(tier_out *out, int tier); /* takes everything; NULL: out of memory */
 #endif

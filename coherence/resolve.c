@@ -20,6 +20,7 @@ struct step { /* one request on its way up to date */
     uint32_t count, at, edge;
     uint64_t changes; /* of the node's variants, when they were taken */
     bool entered, child_failed, snapped;
+    bool held; /* its type, by this step; that of what was asked for is held for all of the walk */
     struct tier__lease lease; /* other processes know that we compute it */
     struct tier__cause cause; /* of the newest variant's end */
 };
@@ -93,7 +94,7 @@ static void step_snap(tier_cache *c, struct step *t)
     t->child_failed = false;
 }
 
-static int push(struct walk *w, tier__node *n, bool entered)
+static int push(struct walk *w, tier__node *n, bool entered, bool held)
 {
     struct step *t = tier__zalloc(&w->s->cache->base, 1, sizeof *t);
     if (!t) {
@@ -103,6 +104,7 @@ static int push(struct walk *w, tier__node *n, bool entered)
     }
     t->node = n;
     t->entered = entered;
+    t->held = held;
     t->below = w->top;
     w->top = t;
     tier__count(&w->s->cache->base, TIER__VERIFY_NODES, 1);
@@ -119,6 +121,8 @@ static void pop(struct walk *w, bool failed)
     tier__lease_end(w->s, t->node, NULL, &t->lease); /* what was known after all */
     if (t->entered)
         tier__leave(w->s, t->node);
+    if (t->held)
+        tier__type_let_go(t->node);
     step_variants_drop(c, t);
     tier__free(&c->base, t->cause.text);
     tier__free(&c->base, t);
@@ -160,6 +164,22 @@ static void next_variant(struct step *t)
 /* ---- one edge, one variant */
 enum { SAME, DIFFERENT, DESCEND, STOP };
 
+/* Puts child, whose type is held, on top. SAME: it is bound already. */
+static int descend(struct walk *w, tier__node *child, int *rc)
+{
+    tier_session *s = w->s;
+    int entered = tier__enter(s, child);
+    if (entered == TIER__BOUND)
+        return SAME;
+    if (entered == TIER_ECYCLE)
+        return DIFFERENT; /* the build will run into it and say so */
+    if (entered < 0)
+        *rc = tier__fail(s, entered, "stopped while verifying: %s", tier_strerror(entered));
+    else
+        *rc = push(w, child, entered == TIER__ENTERED, true);
+    return *rc ? STOP : DESCEND;
+}
+
 /* Compares what the edge recorded with what the view sees. *is: the version now. */
 static int compare(struct walk *w, struct step *t, struct tier__edge e, uint32_t *is, int *rc)
 {
@@ -192,19 +212,12 @@ static int compare(struct walk *w, struct step *t, struct tier__edge e, uint32_t
         return *is == e.version ? SAME : DIFFERENT;
     }
     tier__node *child = t->child_failed ? NULL : tier__dep_node(s->cache, d);
-    if (!child)
+    if (!child || !tier__type_hold(s->cache, child))
         return DIFFERENT; /* its type is not defined here, or it would not come */
-    int entered = tier__enter(s, child);
-    if (entered == TIER__BOUND)
-        return compare(w, t, e, is, rc); /* known by now: ends above */
-    if (entered == TIER_ECYCLE)
-        return DIFFERENT; /* the build will run into it and say so */
-    if (entered < 0) {
-        *rc = tier__fail(s, entered, "stopped while verifying: %s", tier_strerror(entered));
-        return STOP;
-    }
-    *rc = push(w, child, entered == TIER__ENTERED);
-    return *rc ? STOP : DESCEND;
+    int same = descend(w, child, rc);
+    if (same != DESCEND)
+        tier__type_let_go(child);
+    return same == SAME ? compare(w, t, e, is, rc) : same; /* known by now: ends above */
 }
 
 static void content_at_hand(tier_session *s, const tier__node *n)
@@ -516,8 +529,8 @@ static bool stale_bound(tier_session *s, const tier__node *n, int flags, struct 
     return whole;
 }
 
-int tier__resolve(tier_session *s, tier__node *n, int flags, struct tier__variant **v, tier__entry **e,
-                  uint32_t *from)
+static int resolve(tier_session *s, tier__node *n, int flags, struct tier__variant **v, tier__entry **e,
+                   uint32_t *from)
 {
     tier_cache *c = s->cache;
     tier__entry *built = NULL;
@@ -538,7 +551,7 @@ int tier__resolve(tier_session *s, tier__node *n, int flags, struct tier__varian
             if (s->view->snapshot) /* it held, though not by its leaves alone: the next time by these */
                 tier__closure_make(s, n);
         } else if (entered != TIER__BOUND) {
-            rc = push(&w, n, entered == TIER__ENTERED);
+            rc = push(&w, n, entered == TIER__ENTERED, false);
             if (!rc)
                 rc = walk(&w);
             built = w.built;
@@ -572,5 +585,15 @@ int tier__resolve(tier_session *s, tier__node *n, int flags, struct tier__varian
         tier__view_touch(s->view, &tier__view_slot(s->view, n->dep)->touched, *e);
         pthread_mutex_unlock(&s->view->lock);
     }
+    return rc;
+}
+
+int tier__resolve(tier_session *s, tier__node *n, int flags, struct tier__variant **v, tier__entry **e,
+                  uint32_t *from)
+{
+    if (!tier__type_hold(s->cache, n))
+        return tier__fail(s, TIER_EINVAL, "the type of what is asked for is not defined any more");
+    int rc = resolve(s, n, flags, v, e, from);
+    tier__type_let_go(n);
     return rc;
 }

@@ -182,18 +182,41 @@ void tier__type_free(tier_type *t)
     tier__free(b, t);
 }
 
+bool tier__type_hold(tier_cache *c, const tier__node *n)
+{
+    pthread_mutex_lock(&c->graph);
+    bool defined = n->type && !n->type->undefined;
+    if (defined)
+        atomic_fetch_add(&((tier_type *)n->type)->running, 1);
+    pthread_mutex_unlock(&c->graph);
+    return defined;
+}
+
+void tier__type_let_go(const tier__node *n)
+{
+    atomic_fetch_sub(&((tier_type *)n->type)->running, 1);
+}
+
 int tier_undefine(tier_cache *c, const tier_type *type)
 {
     if (!c || c->magic != TIER__CACHE_MAGIC || !type || type->magic != TIER__TYPE_MAGIC || type->cache != c)
         return TIER_EINVAL;
     tier_type *t = (tier_type *)type;
-    tier__pending_flush(c, true); /* what waits holds the type's values and refers to its requests */
-    if (tier__memory_drop_owner(c->memory, t->owner)) {
-        tier__log(&c->base, TIER_LOG_ERROR, "tier_undefine %s: values of it are lent", t->name);
+    pthread_mutex_lock(&c->graph);
+    bool runs = atomic_load(&t->running) != 0;
+    t->undefined = !runs;
+    pthread_mutex_unlock(&c->graph);
+    if (!runs)
+        tier__pending_flush(c, true); /* what waits holds the type's values and refers to its requests */
+    if (runs || tier__memory_drop_owner(c->memory, t->owner)) {
+        tier__log(&c->base, TIER_LOG_ERROR, "tier_undefine %s: %s", t->name,
+                  runs ? "a request of it is being computed" : "values of it are lent");
+        pthread_mutex_lock(&c->graph);
+        t->undefined = false;
+        pthread_mutex_unlock(&c->graph);
         return TIER_EBUSY;
     }
     pthread_mutex_lock(&c->graph);
-    t->undefined = true;
     atomic_fetch_add(&c->recall_epoch, 1);
     for (tier_type **at = &c->types; *at; at = &(*at)->next)
         if (*at == t) {

@@ -186,7 +186,7 @@ typedef struct tier_type_def { /* * ; copied by tier_define */
 
 /* The type lives until tier_undefine or tier_close. TIER_EINVAL: the log names the field. */
 int tier_define(tier_cache *c, const tier_type_def *def, const tier_type **type);
-/* Destroys the type's live objects: call before dlclose. TIER_EBUSY: one is lent. */
+/* Destroys the type's live objects: call before dlclose. TIER_EBUSY: one is lent or being computed. */
 int tier_undefine(tier_cache *c, const tier_type *type);
 
 /* What a callback's result is made of: an object, or bytes, or both. */
