@@ -343,6 +343,25 @@ int tier_realpath(tier_session *s, const char *path, tier_value *v)
     return tier__lend(s, e, TIER_HIT, v);
 }
 
+/* To be digested again when the build ends: a fork's reads are those of the build that it was forked in. */
+static int recheck_add(tier_session *s, struct tier__path *p)
+{
+    tier__frame *f = s->frame;
+    for (const tier_session *of = s; f && of->fork_frame && !f->below; of = of->parent)
+        f = of->fork_frame;
+    if (!f)
+        return 0;
+    pthread_mutex_lock(&s->view->lock); /* other forks may have the same build */
+    struct tier__path **grown =
+        tier__resize(&s->cache->base, f->recheck, (f->recheck_count + 1) * sizeof *grown);
+    if (grown) {
+        f->recheck = grown;
+        f->recheck[f->recheck_count++] = p;
+    }
+    pthread_mutex_unlock(&s->view->lock);
+    return grown ? 0 : tier__fail(s, TIER_ENOMEM, "no memory to note %s", p->key);
+}
+
 int tier_read_elsewhere(tier_session *s, const char *path, const tier_digest *seen_digest)
 {
     struct tier__path *p;
@@ -362,14 +381,7 @@ int tier_read_elsewhere(tier_session *s, const char *path, const tier_digest *se
                               path);
         return rc;
     }
-    tier__frame *f = s->frame;
-    if (f) {
-        struct tier__path **grown =
-            tier__resize(&s->cache->base, f->recheck, (f->recheck_count + 1) * sizeof *grown);
-        if (!grown)
-            return tier__fail(s, TIER_ENOMEM, "no memory to note %s", path);
-        f->recheck = grown;
-        f->recheck[f->recheck_count++] = p;
-    }
+    if ((rc = recheck_add(s, p)))
+        return rc;
     return seen ? seen_fail(s, seen, "read", path) : 0;
 }

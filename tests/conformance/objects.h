@@ -436,4 +436,28 @@ static void equal_fingerprints_cut_off(void **state)
     assert_int_equal(y->builds, 1);
 }
 #endif
+/* ---- tools in forks ---- */
+
+static int build_tool_in_fork(tier_session *s, const tier_query *q, tier_out *out, struct context *x)
+{
+    tier_session *first = NULL, *second = NULL;
+
+    EXPECT(x, tier_fork(s, &first) == 0 && tier_fork(first, &second) == 0);
+    int rc = build_tool(second, q, out, x);
+    EXPECT(x, tier_end(&second) == 0 && tier_end(&first) == 0);
+    return rc;
+}
+
+static void what_tools_read_in_forks_is_digested_twice(void **state)
+{
+    struct world *w = *state;
+    struct context *x = simple(w, "tool", TIER_DELTA, build_tool_in_fork);
+
+    put(w, "a.c", "x");
+    get_fails(w->s, x, "a.c", TIER_ECHANGED);
+    again(w);
+    x->rc = 1; /* leaves it alone */
+    get_is(w->s, x, "a.c", "tool");
+}
+
 #endif
