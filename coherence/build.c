@@ -338,6 +338,51 @@ static void not_kept(tier_session *s, const tier__node *n, int rc)
     tier__buf_fini(&why);
 }
 
+/* Another frame for what forks of f read on; with the view's lock held. NULL: no memory. */
+static tier__frame *orphanage(tier_session *s, const tier__frame *f)
+{
+    tier__frame *to = f->below;
+    if (!to && (to = tier__zalloc(&s->cache->base, 1, sizeof *to))) {
+        tier__buf_init(&to->tags, &s->cache->base);
+        to->below = s->view->orphans;
+        s->view->orphans = to;
+    }
+    return to;
+}
+
+/* A fork that outlives its build reads for the one around that, or for nobody: f is about to go. */
+static void forks_orphan(tier_session *s, tier__frame *f)
+{
+    tier_cache *c = s->cache;
+    tier__frame *to = NULL;
+    bool found = false;
+    if (!atomic_load(&s->forks))
+        return;
+    pthread_mutex_lock(&s->view->lock);
+    pthread_mutex_lock(&c->world_lock);
+    for (tier_session *t = c->sessions; t; t = t->next)
+        if (t->fork_frame == f) {
+            to = to ? to : orphanage(s, f);
+            t->fork_frame = to ? to : t->frame;
+            found = true;
+        }
+    pthread_mutex_unlock(&c->world_lock);
+    pthread_mutex_unlock(&s->view->lock);
+    if (found && !f->sticky)
+        f->sticky = tier__fail(s, TIER_EINVAL, "type %s: a fork outlived the build it was made in",
+                               f->node->type->name);
+}
+
+void tier__orphans_free(tier__view *v)
+{
+    while (v->orphans) {
+        tier__frame *f = v->orphans;
+        v->orphans = f->below;
+        tier__frame_fini(v->cache, f);
+        tier__free(&v->cache->base, f);
+    }
+}
+
 static int build(tier_session *s, tier__node *n, const struct tier__cause *cause, bool audit,
                  struct tier__built *b)
 {
@@ -369,6 +414,7 @@ static int build(tier_session *s, tier__node *n, const struct tier__cause *cause
     }
     if (!f.sticky && !f.out_of_memory && tier__remembered(rc))
         recheck(s, &f);
+    forks_orphan(s, &f);
     if (f.sticky)
         rc = f.sticky;
     if (f.out_of_memory)

@@ -204,6 +204,7 @@ typedef struct tier__view {
     struct tier__watch *watch;       /* vouches for looks; NULL: none */
     atomic_uint_fast64_t begun;      /* what it is asked with; 0: not at all (any more) */
     struct tier__run_view *recorded; /* NULL: it is not */
+    struct tier__frame *orphans;     /* what forks go on reading whose build is over; guarded by lock */
 } tier__view;
 
 /* ---- who is computing */
@@ -538,6 +539,7 @@ struct tier__built {
  */
 int tier__build(tier_session *s, tier__node *n, const struct tier__cause *cause, struct tier__built *out);
 void tier__built_fini(tier_cache *c, struct tier__built *b);
+void tier__orphans_free(tier__view *v);
 /* publish.c: the built result, bound; and known to others, unless it is not to be kept. */
 int tier__publish(tier_session *s, tier__node *n, struct tier__built *b);
 /* Counts and tells that n gave two answers to equal inputs. */

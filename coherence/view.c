@@ -124,6 +124,7 @@ void tier__view_unref(tier__view *v)
         }
     }
     tier__stale_free(v);
+    tier__orphans_free(v);
     tier__chunks_fini(&c->base, &v->slots);
     tier__chunks_fini(&c->base, &v->versions);
     tier__chunks_fini(&c->base, &v->looks);

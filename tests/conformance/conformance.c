@@ -64,6 +64,7 @@ static const struct CMUnitTest tests[] = {
     TEST(changes_stick),
     TEST(what_tools_read_is_digested_twice),
     TEST(what_tools_read_in_forks_is_digested_twice),
+    TEST(forks_end_before_their_build),
     TEST(cycles_are_clean_errors),
     TEST(cycles_over_two_threads_are_found),
     TEST(nesting_is_bounded),

@@ -460,4 +460,29 @@ static void what_tools_read_in_forks_is_digested_twice(void **state)
     get_is(w->s, x, "a.c", "tool");
 }
 
+/* ---- forks that are left behind ---- */
+
+static tier_session *left_behind;
+
+static int build_leaves_fork(tier_session *s, const tier_query *q, tier_out *out, struct context *x)
+{
+    EXPECT(x, tier_fork(s, &left_behind) == 0);
+    return build_copy(s, q, out, x);
+}
+
+static void forks_end_before_their_build(void **state)
+{
+    struct world *w = *state;
+    struct context *x = simple(w, "leave", TIER_TREE, build_leaves_fork);
+
+    put(w, "a.c", "x");
+    get_fails(w->s, x, "a.c", TIER_EINVAL);
+    file_is(left_behind, "a.c", "x");
+    file_fails(left_behind, "b.c", TIER_EABSENT);
+    assert_int_equal(tier_end(&w->s), TIER_EBUSY);
+    assert_int_equal(tier_end(&left_behind), 0);
+    get_fails(w->s, x, "a.c", TIER_EINVAL); /* it is not remembered */
+    assert_int_equal(tier_end(&left_behind), 0);
+}
+
 #endif
