@@ -333,10 +333,6 @@ int tier__view_listing(tier_session *s, struct tier__path *dir, const char *glob
     tier__buf_put(&w.stack, "", 1);
     int rc = 0;
     while (!rc && w.stack.size) {
-        if (w.stack.failed || w.found.failed) {
-            rc = TIER_ENOMEM;
-            break;
-        }
         size_t from = w.stack.size - 1; /* the last path, taken off the stack before its own go on it */
         while (from && w.stack.data[from - 1])
             from--;
@@ -344,9 +340,11 @@ int tier__view_listing(tier_session *s, struct tier__path *dir, const char *glob
         w.stack.size = from;
         rc = below ? walk_directory(&w, below) : TIER_ENOMEM;
         tier__free(&s->cache->base, below);
+        if (w.stack.failed || w.found.failed)
+            break;
     }
     if (!rc)
-        rc = walk_overlays(&w);
+        rc = w.stack.failed ? TIER_ENOMEM : walk_overlays(&w);
     if (!rc)
         rc = walk_records(&w, records);
     tier__buf_fini(&w.stack);

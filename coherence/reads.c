@@ -41,7 +41,13 @@ static int read_dep(tier_session *s, int kind, struct tier__path *p, uint32_t fi
     if (!d)
         return tier__fail(s, TIER_ENOMEM, "no memory for a dependency");
     int rc = tier__view_observe(s, d, &version, bytes, seen);
-    return rc ? rc : tier__record(s, d, version);
+    if (!rc)
+        rc = tier__record(s, d, version);
+    if (rc && bytes) {
+        tier__entry_unref(*bytes);
+        *bytes = NULL;
+    }
+    return rc;
 }
 
 static int seen_fail(tier_session *s, int seen, const char *what, const char *path)
@@ -235,7 +241,7 @@ static int resolving_up(struct resolving *r, struct tier__path *p)
         r->done.data[--r->done.size] = 0;
     if (r->done.size > skip && r->done.data[r->done.size - 1] == '/')
         r->done.data[--r->done.size] = 0;
-    return 0;
+    return r->done.failed ? TIER_ENOMEM : 0;
 }
 
 static int resolving_step(struct resolving *r, const char *name)
@@ -314,6 +320,7 @@ int tier_realpath(tier_session *s, const char *path, tier_value *v)
     tier__buf_init(&r.rest, &s->cache->base);
     resolving_root(p, &r.done);
     tier__buf_put(&r.rest, p->rel, strlen(p->rel) + 1);
+    rc = r.done.failed || r.rest.failed ? TIER_ENOMEM : 0;
     while (!rc && r.rest.size > 1) {
         char name[NAME_MAX + 2];
         char *at = (char *)r.rest.data;
