@@ -24,7 +24,7 @@ enum {
 struct mark { /* in the byte order of the machine: it goes nowhere else */
     unsigned char type[KEY], request[KEY];
     char name[NAME + 1];
-    uint64_t busy; /* last written, first cleared */
+    uint64_t busy; /* since when, in ms; last written, first cleared */
 };
 struct count {
     unsigned char key[KEY];
@@ -109,7 +109,9 @@ static struct count *count_find(struct tier__strikes *k, const void *key)
     return NULL;
 }
 
-static const struct count *strike(struct tier__strikes *k, const void *key)
+/* began: when it was marked. What began before the strike before it was counted died together with that one,
+ * or at any rate not of having been tried once more: a signal to all of a job's processes is one death. */
+static const struct count *strike(struct tier__strikes *k, const void *key, uint64_t began)
 {
     struct count *n = count_find(k, key);
     if (!n) {
@@ -120,6 +122,8 @@ static const struct count *strike(struct tier__strikes *k, const void *key)
         memset(n, 0, sizeof *n);
         memcpy(n->key, key, KEY);
     }
+    if (n->strikes && began < (uint64_t)n->last_ms)
+        return n;
     n->strikes++;
     n->last_ms = tier__now_ms();
     return n;
@@ -146,11 +150,11 @@ static void collect(tier__store *st, unsigned page)
             request &= !mark[j].busy || memcmp(mark[j].request, mark[i].request, KEY) != 0;
         }
         if (request)
-            strike(k, mark[i].request);
+            strike(k, mark[i].request, mark[i].busy);
         if (type)
             tier__log(st->base, TIER_LOG_NOTICE,
                       "store %s: a program ended while it built a result of type %s (%u in a row)",
-                      st->env->path, mark[i].name, strike(k, mark[i].type)->strikes);
+                      st->env->path, mark[i].name, strike(k, mark[i].type, mark[i].busy)->strikes);
     }
     static const unsigned char none[PAGE];
     bool cleared = pwrite(k->fd, none, PAGE, (off_t)(page + 1) * PAGE) == PAGE;
@@ -278,7 +282,7 @@ void tier__strikes_mark(tier__store *st, int place, const struct tier__suspect *
         memset(m->name, 0, sizeof m->name);
         memcpy(m->name, s->name, strnlen(s->name, NAME));
         atomic_signal_fence(memory_order_seq_cst);
-        m->busy = 1;
+        m->busy = (uint64_t)tier__now_ms();
     } else {
         atomic_fetch_and(&k->taken, ~((uint_fast64_t)1 << place));
     }

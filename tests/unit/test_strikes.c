@@ -2,7 +2,7 @@
  * here and there, is not. Every death is a real one. */
 #include "tests/unit/process.h"
 
-enum { END_ABORT, END_EXIT, END_KILL, END_SEGV };
+enum { END_ABORT, END_EXIT, END_KILL, END_SEGV, END_WAIT /* to be killed */ };
 
 struct crash { /* what one child does */
     struct world w;
@@ -11,11 +11,19 @@ struct crash { /* what one child does */
     int inner_runs; /* of build_nested */
 };
 
+static int waiting[2]; /* a pipe: a byte for each that is to be killed */
+
 static void die(int how)
 {
     struct sigaction none = {.sa_handler = SIG_DFL};
     if (how == END_EXIT)
         _exit(7);
+    if (how == END_WAIT && write(waiting[1], "", 1) != 1)
+        _exit(8);
+    if (how == END_WAIT)
+        alarm(CHILD_LIMIT_S);
+    while (how == END_WAIT)
+        pause();
     sigaction(SIGSEGV, &none, NULL); /* sanitizers' own */
     sigaction(SIGABRT, &none, NULL);
     kill(getpid(), how == END_ABORT ? SIGABRT : how == END_KILL ? SIGKILL : SIGSEGV);
@@ -69,11 +77,11 @@ static void begin_in_child(struct crash *k, const struct world *w, const char *s
 
 /* Asks for paths, each of one letter, in a child of its own; gives how it ended. Not closed: nothing that it
  * built is kept, so all is built again the next time. */
-static int run(const struct world *w, const char *paths, char bad, int how)
+static pid_t start(const struct world *w, const char *paths, char bad, int how)
 {
     pid_t child = fork();
     if (child)
-        return world_wait(child);
+        return child;
     struct crash k = {.bad = bad, .how = how};
     begin_in_child(&k, w, NULL);
     const tier_type *t = crash_type(&k, "crash", 1, build_crash);
@@ -81,6 +89,11 @@ static int run(const struct world *w, const char *paths, char bad, int how)
         if (world_get(&k.w, t, (char[]){*paths, 0}))
             world_exit(50);
     world_exit(0);
+}
+
+static int run(const struct world *w, const char *paths, char bad, int how)
+{
+    return world_wait(start(w, paths, bad, how));
 }
 
 /* What this process gets for path, with the text. */
@@ -156,6 +169,39 @@ static void test_two_deaths_are_too_few(void **state)
         assert_int_equal(run(w, "x", 'x', END_ABORT), 1000 + SIGABRT);
         assert_int_equal(ask(w, 1, NULL, "x", text), 0);
     }
+}
+
+/* Ctrl-C, or the machine's end: one death, however many processes, and whoever comes to count them. */
+static void kill_together(const struct world *w, char first)
+{
+    enum { WORKERS = 6 };
+    pid_t child[WORKERS];
+    char byte;
+    assert_int_equal(pipe(waiting), 0);
+    for (int i = 0; i < WORKERS; i++)
+        child[i] = start(w, (char[]){(char)(first + i), 0}, '*', END_WAIT);
+    close(waiting[1]);
+    for (int i = 0; i < WORKERS; i++)
+        assert_int_equal(read(waiting[0], &byte, 1), 1);
+    close(waiting[0]);
+    for (int i = 0; i < WORKERS; i++) {
+        kill(child[i], SIGKILL);
+        assert_int_equal(world_wait(child[i]), 1000 + SIGKILL);
+        assert_int_equal(run(w, "", '*', END_KILL), 0); /* opens, and so counts */
+    }
+}
+
+static void test_killed_together(void **state)
+{
+    const struct world *w = *state;
+    char text[512];
+    kill_together(w, 'a');
+    kill_together(w, 'a');
+    assert_int_equal(ask(w, 1, NULL, "z", text), 0);
+    for (int i = 0; i < 3; i++)
+        kill_together(w, (char)('A' + 6 * i)); /* different requests: it is the type */
+    assert_int_equal(ask(w, 1, NULL, "z", text), TIER_ETRANSIENT);
+    assert_non_null(strstr(text, "3 times"));
 }
 
 /* A process that was there before the first death forgives it as well. */
@@ -284,9 +330,10 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_a_type_that_always_dies), T(test_one_bad_request),  T(test_killed_by_chance),
-        T(test_two_deaths_are_too_few),  T(test_deaths_elsewhere), T(test_ends_in_other_processes),
-        T(test_nested_builds),           T(test_forked_children),  T(test_damaged_counts),
+        T(test_a_type_that_always_dies), T(test_one_bad_request),        T(test_killed_by_chance),
+        T(test_killed_together),         T(test_two_deaths_are_too_few), T(test_deaths_elsewhere),
+        T(test_ends_in_other_processes), T(test_nested_builds),          T(test_forked_children),
+        T(test_damaged_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
