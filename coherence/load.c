@@ -342,7 +342,9 @@ tier__entry *tier__blob_load(tier_session *s, tier__node *n, const struct tier__
     if (v->small)
         tier__buf_put(&b, v->small, v->small_size);
     tier__entry *waiting = v->small ? NULL : tier__pending_blob(c, &v->key, &b);
-    if (waiting && v->form == TIER__FORM_BYTES) {
+    if (b.failed) {
+        /* no memory for a copy, and an empty one is another value */
+    } else if (waiting && v->form == TIER__FORM_BYTES) {
         e = waiting;
         waiting = NULL;
     } else if (v->small && v->form == TIER__FORM_BYTES) {

@@ -21,7 +21,8 @@ struct heap { /* of a host */
     bool for_good;
 };
 static char top[64];
-static char right[2][512]; /* with and without the overlay */
+static char right[2][512]; /* without and with the overlay */
+static size_t right_size[2];
 static const tier_type *part, *count, *whole;
 
 static void *host_realloc(void *user, void *old, size_t size)
@@ -175,9 +176,12 @@ static void ask(const struct heap *h, tier_cache *c, int which)
     int rc = tier_begin(c, NULL, &s);
     if (!rc)
         rc = tier_get(s, &q, &v);
-    if (!rc && !h->fails_at && !*right[which])
-        memcpy(right[which], v.data, v.size < sizeof *right ? v.size : sizeof *right);
-    if (!rc && (v.size > sizeof *right || memcmp(v.data, right[which], v.size) != 0))
+    if (!rc && !right_size[which]) {
+        assert_true(!h->fails_at && v.size <= sizeof *right);
+        right_size[which] = v.size;
+        memcpy(right[which], v.data, v.size);
+    }
+    if (!rc && (v.size != right_size[which] || memcmp(v.data, right[which], v.size) != 0))
         fail_msg("allocation %ld%s failed, and an answer was \"%s\"", h->fails_at, h->for_good ? "..." : "",
                  (const char *)v.data);
     if (rc && (!h->fails_at || (rc != TIER_ENOMEM && rc != TIER_ETRANSIENT)))
