@@ -231,7 +231,6 @@ static bool anchor_known(struct tier__gather *g, struct tier__gather_dep *d, uin
     tier_cache *c = g->s->cache;
     struct tier__closure *k = g->s->view->snapshot->closure;
     struct tier__look look = {.kind = 0};
-    struct tier__buf path;
     uint32_t number;
     int rc;
     if (!g->known && !known_make(g, k))
@@ -240,12 +239,9 @@ static bool anchor_known(struct tier__gather *g, struct tier__gather_dep *d, uin
     struct tier__reader r = tier__reader_of(k->leaves.data + at->leaf, k->leaves.size - at->leaf);
     tier__closure_leaf(&r, &look.id, &look.observed_at);
     look.kind = at->own ? 'd' : 'f';
-    const char *dir = (const char *)k->leaves.data + at->directory;
-    tier__buf_init(&path, &c->base);
-    tier__buf_printf(&path, "%s%s%s", dir, at->own || !*dir || dir[strlen(dir) - 1] == '/' ? "" : "/",
-                     at->own ? "" : tier__closure_name(&r));
-    struct tier__path *p = path.failed ? NULL : tier__path_of(c, (char *)path.data, &rc);
-    tier__buf_fini(&path);
+    struct tier__path *p = tier__path_of(c, (const char *)k->leaves.data + at->directory, &rc);
+    const char *name = at->own ? "" : tier__closure_name(&r);
+    p = p && *name ? tier__path_join(c, p, name, &rc) : p;
     return p && add_leaf(g, p, &look, &number) && add_anchor(g, d, number);
 }
 

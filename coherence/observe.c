@@ -239,6 +239,8 @@ static void walk_found(struct walk *w, const char *below)
     tier__buf_put(&w->found, top->key, top->key_size);
     if (*top->rel && top->key[top->key_size - 1] != '/')
         tier__buf_u8(&w->found, '/');
+    if (!top->key_size && tier__path_misread(w->s->cache, below))
+        tier__buf_put(&w->found, "./", 2);
     tier__buf_put(&w->found, below, strlen(below) + 1);
     w->count++;
 }
@@ -255,7 +257,7 @@ static int walk_overlays(struct walk *w)
         if (p->root != w->top->root || !tier__path_below(key, w->top->key))
             continue;
         const char *below = key + w->top->key_size;
-        below += *below == '/';
+        below += *below == '/' ? 1 : !w->top->key_size && !strncmp(below, "./", 2) ? 2 : 0;
         if (*below && tier__glob_match(w->glob, below))
             walk_found(w, below);
     }

@@ -448,9 +448,10 @@ bool tier__cache_root_is(tier_cache *c, size_t i, uint64_t dev, uint64_t ino)
 char *tier__cache_key_path(tier_cache *c, size_t i, const char *rel)
 {
     const char *name = c->root[i].name;
-    size_t n = strlen(name) + strlen(rel) + 2;
+    const char *mark = *name ? ":" : tier__path_misread(c, rel) ? "./" : "";
+    size_t n = strlen(name) + strlen(rel) + 3;
     char *key = tier__alloc(&c->base, n);
     if (key)
-        snprintf(key, n, "%s%s%s", name, *name ? ":" : "", rel);
+        snprintf(key, n, "%s%s%s", name, mark, rel);
     return key;
 }

@@ -88,6 +88,13 @@ static uint32_t root_of(const tier_cache *c, const char *key, size_t *skip)
     return 0;
 }
 
+bool tier__path_misread(const tier_cache *c, const char *below)
+{
+    size_t skip;
+    root_of(c, below, &skip);
+    return skip != 0;
+}
+
 static uint64_t path_hash(void *p)
 {
     return ((struct tier__path *)p)->hash;
@@ -130,8 +137,8 @@ static struct tier__path *path_make(tier_cache *c, uint64_t hash, const char *ke
     return p;
 }
 
-/* How much of the key names the directory above: "a/b" is in "a", that in "", "n:x" in "n:", "/a" in "/"; all
- * but absolute ones are below "". SIZE_MAX: nothing is above. */
+/* How much of the key names the directory above: "a/b" is in "a", that in "", so is "./n:x" where n is a
+ * root, "n:x" in "n:", "/a" in "/"; all but absolute ones are below "". SIZE_MAX: nothing is above. */
 static size_t parent_size(const char *key, size_t size, size_t skip)
 {
     bool absolute = size && *key == '/';
@@ -141,7 +148,7 @@ static size_t parent_size(const char *key, size_t size, size_t skip)
         return 0;
     while (size > skip && key[size - 1] != '/')
         size--;
-    if (size == skip)
+    if (size == skip || (size == 2 && *key == '.'))
         return skip;
     return absolute && size == 1 ? 1 : size - 1;
 }
@@ -193,13 +200,18 @@ struct tier__path *tier__path_of(tier_cache *c, const char *key, int *rc)
     *rc = TIER_EINVAL;
     if (size > KEY_MAX)
         return NULL;
-    if (size + 2 > sizeof small && !(buf = tier__alloc(&c->base, size + 2))) {
+    if (size + 4 > sizeof small && !(buf = tier__alloc(&c->base, size + 4))) {
         *rc = TIER_ENOMEM;
         return NULL;
     }
     uint32_t root = root_of(c, key, &skip);
     memcpy(buf, key, skip);
     size_t n = skip + fold(key + skip + (skip ? strspn(key + skip, "/") : 0), buf + skip);
+    if (!skip && tier__path_misread(c, buf)) {
+        memmove(buf + 2, buf, n + 1);
+        memcpy(buf, "./", 2);
+        n += 2;
+    }
     struct tier__path *p = path_intern(c, buf, n, root, skip, rc);
     if (buf != small)
         tier__free(&c->base, buf);
@@ -210,11 +222,15 @@ struct tier__path *tier__path_join(tier_cache *c, const struct tier__path *dir, 
 {
     size_t skip = (size_t)(dir->rel - dir->key), a = dir->key_size, b = strlen(below);
     char small[512], *buf = small;
-    if (a + b + 2 > sizeof small && !(buf = tier__alloc(&c->base, a + b + 2))) {
+    if (a + b + 4 > sizeof small && !(buf = tier__alloc(&c->base, a + b + 4))) {
         *rc = TIER_ENOMEM;
         return NULL;
     }
     memcpy(buf, dir->key, a);
+    if (a == 0 && tier__path_misread(c, below)) {
+        memcpy(buf, "./", 2);
+        a = 2;
+    }
     if (a > skip && buf[a - 1] != '/')
         buf[a++] = '/';
     memcpy(buf + a, below, b + 1);
@@ -351,7 +367,8 @@ int tier_path_in(const tier_cache *c, const char *os_path, char *buf, size_t siz
             }
         }
         out += prefix + (prefix > 1 && folded[prefix] == '/');
-        int k = snprintf(buf, size, "%s%s%s", name, *name ? ":" : "", out);
+        const char *mark = *name ? ":" : tier__path_misread(c, out) ? "./" : "";
+        int k = snprintf(buf, size, "%s%s%s", name, mark, out);
         rc = k < 0 || (size_t)k >= size ? TIER_EINVAL : 0;
     }
     free(full);

@@ -41,6 +41,9 @@ int tier__path_open(tier_cache *c, const struct tier__path *p, int flags);
 long tier__path_readlink(tier_cache *c, const struct tier__path *p, char *buf, size_t size);
 /* Is it the path itself or below it? "" is the first root. */
 bool tier__path_below(const char *path, const char *dir);
+/* Would what is below the first root be read as a path of another one, "name:rel"? Its key begins with "./".
+ */
+bool tier__path_misread(const tier_cache *c, const char *below);
 /* Trusted: nothing can have changed it since observed_at and left the identity as it is. */
 bool tier__statid_settled(const struct tier__statid *id, int64_t observed_at);
 bool tier__statid_equal(const struct tier__statid *a, const struct tier__statid *b);

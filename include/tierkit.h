@@ -14,8 +14,8 @@
  *           that ask, several at once, with no lock held; destroy on any thread. A callback never
  *           throws nor longjmps. After fork() a child's next tier_begin opens the store anew.
  * PATHS     Bytes with '/', as the OS takes them. Relative paths are below roots[0], never below the
- *           working directory; "name:rel" is below the root of that name; "/abs" is itself. "." and
- *           "//" fold; ".." and symbolic links are the OS's.
+ *           working directory; "name:rel" is below the root of that name, "./name:rel" is not; "/abs"
+ *           is itself. "." and "//" fold; ".." and symbolic links are the OS's.
  * BYTES     data[size] == 0 for every value; data is aligned to 16.
  * ABI       Structs marked * begin with their size; set it with TIER_INIT. C11 and C++11. */
 #ifndef TIERKIT_H

@@ -37,7 +37,7 @@ static __attribute__((unused)) void put(const char *name, const char *text)
 }
 
 /* Opens the cache of top; types are to be defined anew. more: a setting besides, or NULL. */
-static void open_cache(uint32_t flags, const char *more)
+__attribute__((unused)) static void open_cache(uint32_t flags, const char *more)
 {
     char root_path[96], store[96];
     const char *settings[2] = {"verify.sample=0", more};
