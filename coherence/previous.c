@@ -80,10 +80,16 @@ static tier__entry *version_of(tier_cache *c, const tier_digest *content)
     return e ? tier__memory_insert(c->memory, e) : NULL;
 }
 
-/* Who asks for edits of a path will ask again: this version is remembered past the process. */
-static void version_keep(tier_cache *c, const tier__entry *e)
+/* Who asks for edits of a path will ask again: this version is remembered past the process, unless it is an
+ * unsaved one and those are not for the disk. */
+static void version_keep(tier_session *s, struct tier__path *p, const tier__entry *e)
 {
+    tier_cache *c = s->cache;
     tier__write *w;
+    struct tier__look look;
+    if (tier__profile_int(c->profile, TIER__KEY_STORE_OVERLAYS) != TIER__ON &&
+        (tier__view_look(s, p, &look) || look.overlay))
+        return;
     if (!c->store || c->flags & (TIER_READ_ONLY | TIER_NO_MEMORY) || tier__write_begin(c->store, &w))
         return;
     if (tier__write_put(w, TIER__BLOB, e->key.byte, sizeof e->key.byte, e->data, e->size,
@@ -118,7 +124,7 @@ int tier_edits(tier_session *s, const char *path, const tier_digest *from, const
         rc = tier__lend_memory(s, made);
     if (!rc)
         *edits = made;
-    version_keep(c, now);
+    version_keep(s, p, now);
     tier__entry_unref(old);
     tier__entry_unref(now);
     return rc ? tier__say(s, rc, "edits of %s: %s", path, tier_strerror(rc)) : 0;

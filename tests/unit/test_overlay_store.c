@@ -89,11 +89,50 @@ static void forbidden(void **state)
     assert_int_equal(run("store.overlays=off", NULL), 0);
 }
 
+/* What tier_edits says, in a program of its own, of the edits from text to what a holds now. */
+static int edits_from(const char *setting, const char *text, const char *overlay)
+{
+    tier_value v;
+    const tier_edit *edits;
+    size_t count;
+    open_cache(0, setting);
+    tier_session *s = begin(0);
+    assert_int_equal(tier_overlay(cache, "a", 1, text, strlen(text)), 0);
+    tier_session *other = begin(0); /* to know its digest */
+    assert_int_equal(tier_file(other, "a", &v), 0);
+    const tier_digest digest = v.hash;
+    assert_int_equal(tier_end(&other), 0);
+    int rc = tier_edits(s, "a", &digest, &edits, &count);
+    assert_int_equal(tier_end(&s), 0);
+    if (overlay) {
+        assert_int_equal(tier_overlay(cache, "a", 2, overlay, strlen(overlay)), 0);
+        s = begin(0);
+        (void)tier_edits(s, "a", &digest, &edits, &count);
+        assert_int_equal(tier_end(&s), 0);
+    }
+    assert_int_equal(tier_close(&cache), 0);
+    return rc;
+}
+
+/* The bytes of the buffer themselves, which edits remember. */
+static void versions(void **state)
+{
+    (void)state;
+    put("a", "saved");
+    edits_from("store.overlays=off", "any", "typed");
+    put("a", "saved later");
+    assert_int_equal(edits_from("store.overlays=off", "typed", NULL), TIER_EABSENT);
+    assert_int_equal(edits_from("store.overlays=off", "saved", NULL), 0);
+    edits_from(NULL, "any", "typed");
+    assert_int_equal(edits_from(NULL, "typed", NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(allowed, world_setup, world_teardown),
         cmocka_unit_test_setup_teardown(forbidden, world_setup, world_teardown),
+        cmocka_unit_test_setup_teardown(versions, world_setup, world_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
