@@ -531,6 +531,7 @@ struct tier__built {
     tier__entry *entry;            /* referenced; NULL for a failure */
     struct tier__buf saved;        /* the blob, where it is not just the entry's bytes */
     bool once, stale;
+    bool lent; /* an object that is lent to one at a time goes to who asked, past the memory */
     char *once_why;
     int64_t stale_since_ms;
     const struct tier__variant *instead; /* of this one, which goes; NULL: none. Borrowed */

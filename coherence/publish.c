@@ -66,14 +66,15 @@ int tier__publish(tier_session *s, tier__node *n, struct tier__built *b)
             tier__memory_remove(c->memory, (int)n->type->def.tier, &b->variant->key);
         }
     }
-    bool shared = b->entry && !tier__forwards(n) && (kept || (b->entry->exclusive && !b->once));
+    bool exclusive = b->entry && b->entry->exclusive;
+    bool shared = exclusive ? !b->lent && !b->once : b->entry && kept && !tier__forwards(n);
     if (shared)
         b->entry = tier__memory_insert(c->memory, b->entry);
     b->variant->unsaved = kept && overlaid(s, n, b->variant);
     if (kept &&
         !b->variant->unsaved) /* before anybody hears of it: evicted at once, its bytes are found here */
         tier__pending_add(c, n, b);
-    bool keep = b->entry && !b->entry->exclusive && (!kept || !tier__entry_resident(b->entry));
+    bool keep = b->entry && !exclusive && (!kept || !tier__entry_resident(b->entry));
     int rc = tier__bind(s, n, b->variant, keep ? b->entry : NULL, TIER_BUILT);
     if (!rc && !(c->flags & TIER_NO_MEMORY))
         tier__unkept(c, n, !b->once ? NULL : b->once_why ? b->once_why : "tier_once");
@@ -82,7 +83,7 @@ int tier__publish(tier_session *s, tier__node *n, struct tier__built *b)
         tier__node_add(c, n, b->variant);
     }
     if (!rc && c->hub && b->entry)
-        tier__publish_result(c, n, b->entry);
+        tier__publish_result(c, n, exclusive ? NULL : b->entry);
     tier__governor_look(&c->governor, &c->base, c->memory,
                         tier__monotonic_ms()); /* long sessions fill memory */
     return rc;

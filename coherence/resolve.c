@@ -102,10 +102,7 @@ static int push(struct walk *w, tier__node *n, bool entered, bool held)
             tier__leave(w->s, n);
         return tier__fail(w->s, TIER_ENOMEM, "no memory to verify");
     }
-    t->node = n;
-    t->entered = entered;
-    t->held = held;
-    t->below = w->top;
+    *t = (struct step){.below = w->top, .node = n, .entered = entered, .held = held};
     w->top = t;
     tier__count(&w->s->cache->base, TIER__VERIFY_NODES, 1);
     return 0;
@@ -333,8 +330,9 @@ static int build_step(struct walk *w, struct step *t)
     } else if (!rc) {
         if (t->count && tier__digest_equal(&t->variant[0]->hash, &b.variant->hash))
             tier__count(&c->base, TIER__VERIFY_CUTOFF, 1);
+        b.lent = !t->below && w->flags & TIER__WANT_VALUE;
         rc = tier__publish(s, t->node, &b);
-        if (!rc && !t->below && b.entry && !b.entry->exclusive)
+        if (!rc && !t->below && b.entry)
             w->built = tier__entry_ref(b.entry);
         tier__lease_end(s, t->node, rc || b.once ? NULL : b.variant, &t->lease);
         tier__built_fini(c, &b);
@@ -479,6 +477,7 @@ static int value_of(tier_session *s, tier__node *n, struct tier__variant *v, int
     *from = b.stale ? TIER_STALE : TIER_BUILT;
     if (!b.stale && !tier__digest_equal(&b.variant->hash, &v->hash))
         tier__undeclared(s, n, "built again for its value");
+    b.lent = true;
     if (!b.entry)
         rc = TIER_ETRANSIENT;
     else if (!b.stale)

@@ -340,7 +340,8 @@ typedef struct tier_event { /* * */
     uint64_t sequence;     /* ascending; of the event */
     const char *path;      /* key path; NULL where the request has none. Until the next call on the stream */
     const tier_type *type; /* of INVALIDATED, RESULT */
-    tier_value value;      /* of RESULT: shared by all subscribers; until the next call on the stream */
+    tier_value value;      /* of RESULT: shared by all subscribers, so empty where the type is TIER_EXCLUSIVE;
+                              until the next call on the stream */
 } tier_event;
 
 /* Opens a stream. Where CHANGED is asked for, the directories of the workspace are watched from here on. */
