@@ -400,3 +400,20 @@ void tier__memo_load(tier_cache *c, struct tier__path *p)
     }
     tier__buf_fini(&b);
 }
+
+void tier__memo_see(tier_cache *c, struct tier__path *p, const struct tier__statid *id, int64_t at,
+                    const tier_digest *digest)
+{
+    pthread_mutex_lock(&c->graph);
+    struct tier__memo was = p->memo;
+    bool other = was.known && !tier__digest_equal(&was.digest, digest);
+    /* read again for its bytes alone: what was known of it is as good, and nothing is new for the disk */
+    if (!was.known || other || !tier__statid_equal(&was.id, id) ||
+        !tier__statid_settled(id, was.observed_at)) {
+        p->memo = (struct tier__memo){*id, at, *digest, true, true, true};
+        c->memos_dirty = true;
+    }
+    pthread_mutex_unlock(&c->graph);
+    if (other)
+        tier__superseded(c, TIER_FILE, &was.digest, false);
+}

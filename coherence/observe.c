@@ -139,14 +139,7 @@ static int entries_read(tier_session *s, struct tier__path *p, struct tier__stat
     tier__count(&c->base, TIER__DIR_READ, 1);
     tier__entry_set_cost(*out, (uint32_t)(tier__monotonic_us() - start));
     *out = tier__memory_insert(c->memory, *out);
-    pthread_mutex_lock(&c->graph);
-    tier_digest before = p->memo.digest;
-    bool other = p->memo.known && !tier__digest_equal(&before, &(*out)->key);
-    p->memo = (struct tier__memo){*id, at, (*out)->key, true, true, true};
-    c->memos_dirty = true;
-    pthread_mutex_unlock(&c->graph);
-    if (other)
-        tier__superseded(c, TIER_FILE, &before, false);
+    tier__memo_see(c, p, id, at, &(*out)->key);
     return 0;
 }
 

@@ -12,11 +12,15 @@ bool tier__variant_adopt(tier_cache *c, struct tier__variant *v, struct tier__ed
 bool tier__variant_edges(tier_cache *c, struct tier__variant *v); /* interns what is raw; false: unusable */
 tier__entry *tier__blob_load(tier_session *s, tier__node *n, const struct tier__variant *v);
 void tier__memo_load(tier_cache *c, struct tier__path *p);
+/* p was read, and had this identity before and after: at is before the first look. */
+void tier__memo_see(tier_cache *c, struct tier__path *p, const struct tier__statid *id, int64_t at,
+                    const tier_digest *digest);
 struct tier__built;
 void tier__pending_add(tier_cache *c, tier__node *n, struct tier__built *b); /* takes b's saved bytes */
 tier__entry *tier__pending_blob(tier_cache *c, const tier_digest *key,
                                 struct tier__buf *saved); /* what still waits */
 int tier__pending_flush(tier_cache *c, bool force);
+bool tier__stores(const tier_cache *c);    /* what is built goes to disk */
 int tier__compresses(const tier_cache *c); /* TIER__COMPRESS, or 0 where the settings say so */
 void tier__pending_drop(tier_cache *c);
 void tier__news(tier_cache *c);                         /* at begin: has another process committed? */

@@ -372,17 +372,7 @@ static int read_file(tier_cache *c, struct tier__path *p, struct tier__statid *i
     tier__count(&c->base, TIER__FILE_READ_BYTES, (*e)->size);
     tier__entry_set_cost(*e, (uint32_t)(tier__monotonic_us() - start));
     *e = tier__memory_insert(c->memory, *e);
-    pthread_mutex_lock(&c->graph);
-    tier_digest before = p->memo.digest;
-    bool other = p->memo.known && !tier__digest_equal(&before, &(*e)->key);
-    p->memo.id = *id;
-    p->memo.observed_at = *observed_at;
-    p->memo.digest = (*e)->key;
-    p->memo.known = p->memo.dirty = true;
-    c->memos_dirty = true;
-    pthread_mutex_unlock(&c->graph);
-    if (other)
-        tier__superseded(c, TIER_FILE, &before, false);
+    tier__memo_see(c, p, id, *observed_at, &(*e)->key);
     return 0;
 }
 

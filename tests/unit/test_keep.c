@@ -427,6 +427,31 @@ static void use_is_noted_once_in_a_while(void **state)
     }
 }
 
+/* Nor does one that reads files and directories again, as it wants their bytes. */
+static void what_is_read_again_is_not_news(void **state)
+{
+    struct world *w = *state;
+    uint64_t news = 0;
+    write_file(w, "f", "text");
+    usleep(40000); /* what is observed settles */
+    for (int run = 0; run < 3; run++) {
+        tier_session *s;
+        tier_value v;
+        world_open(w, NULL);
+        if (run > 1) /* the first one that reads writes what it saw */
+            assert_int_equal(tier__store_news(w->c->store), news);
+        news = tier__store_news(w->c->store);
+        assert_int_equal(tier_begin(w->c, NULL, &s), 0);
+        assert_int_equal(tier_file(s, "f", &v), 0);
+        assert_int_equal(v.size, 4);
+        assert_int_equal(tier_list(s, "", "*", &v), 0);
+        assert_int_equal(tier_end(&s), 0);
+        assert_int_equal(tier_flush(w->c), 0);
+        assert_int_equal(tier__store_news(w->c->store) > news, run == 0);
+        assert_int_equal(tier_close(&w->c), 0);
+    }
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
@@ -440,6 +465,7 @@ int main(void)
         T(results_beyond_their_number_go_oldest_first),
         T(what_lies_below_is_used_with_it),
         T(use_is_noted_once_in_a_while),
+        T(what_is_read_again_is_not_news),
     };
     setenv("TIERKIT_VERIFY_SAMPLE", "0", 1); /* builds are counted */
     return cmocka_run_group_tests(tests, NULL, NULL);
