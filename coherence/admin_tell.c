@@ -311,7 +311,7 @@ static const char *value_state(struct tier__tell *t, const struct tier__variant_
 {
     struct tier__at at = {.store = t->a->store};
     if (!d->form)
-        return "none";
+        return d->cheap ? "cheap" : "none";
     if (!tier__value_apart(d))
         return "kept";
     return tier__at_has(t->a, &at, TIER__BLOB, d->key.byte, sizeof d->key.byte) ? "kept" : "gone";
@@ -341,7 +341,8 @@ static void tell_variant(struct tier__tell *t, const struct tier__request_record
         tier__bytes_text(d->size, &t->out);
         tier__buf_printf(&t->out, ", value hash ");
         tier__hex(d->hash.byte, 8, &t->out);
-        tier__buf_printf(&t->out, ", value %s%s\n    key ", value_state(t, d),
+        tier__buf_printf(&t->out, ", value %s%s%s\n    key ", value_state(t, d),
+                         d->cheap ? " (cheaper to compute than to load)" : "",
                          i == holding ? ", direct dependencies hold now" : "");
         tier__short_key((int)q->tier, q->request.path, &d->key, &t->out);
         tier__buf_u8(&t->out, '\n');

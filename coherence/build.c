@@ -256,6 +256,7 @@ static int forward_variant(tier_session *s, tier__node *n, tier__frame *f, struc
         v->form = in->form;
         v->size = in->size;
         v->blob_stored = true; /* by the other request */
+        v->cheap = in->cheap;
         v->small = in->small ? tier__memdup0(&s->cache->base, in->small, in->small_size) : NULL;
         v->small_size = v->small ? in->small_size : 0;
     }
@@ -325,7 +326,14 @@ static int finish(tier_session *s, tier__node *n, tier__frame *f, int rc, const 
     }
     b->entry->key = b->variant->key;
     tier__entry_set_cost(b->entry, b->variant->cost_us);
-    return value_hash(c, n, b);
+    rc = value_hash(c, n, b);
+    if (!rc && tier__cheap(s, n, b)) { /* a husk on disk: its bytes are in memory, or made again */
+        b->variant->cheap = true;
+        b->variant->form = 0;
+        tier__buf_fini(&b->saved);
+        tier__buf_init(&b->saved, &c->base);
+    }
+    return rc;
 }
 
 static void not_kept(tier_session *s, const tier__node *n, int rc)

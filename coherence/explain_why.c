@@ -136,6 +136,8 @@ static const char *disk_of(const tier_cache *c, const struct tier__variant *v)
         return c->flags & TIER_NO_MEMORY ? "nothing: TIER_NO_MEMORY" : "nothing: there is no store";
     if (c->flags & TIER_READ_ONLY)
         return "nothing new: TIER_READ_ONLY";
+    if (v->cheap)
+        return "its hash and reads alone: the value is cheaper to compute than to load";
     return v->rc || v->form ? "the answer" : "its hash and reads alone: such objects are not saved";
 }
 

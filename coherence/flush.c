@@ -27,7 +27,7 @@ int tier__compresses(const tier_cache *c)
     return none ? 0 : TIER__COMPRESS;
 }
 
-static bool persists(const tier_cache *c)
+bool tier__stores(const tier_cache *c)
 {
     return c->store && !(c->flags & (TIER_READ_ONLY | TIER_NO_MEMORY));
 }
@@ -39,7 +39,7 @@ static struct tier__pending **bucket_of(tier_cache *c, const tier_digest *key)
 
 void tier__pending_add(tier_cache *c, tier__node *n, struct tier__built *b)
 {
-    if (!persists(c))
+    if (!tier__stores(c))
         return;
     struct tier__pending *p = tier__zalloc(&c->base, 1, sizeof *p);
     if (!p)
@@ -54,6 +54,8 @@ void tier__pending_add(tier_cache *c, tier__node *n, struct tier__built *b)
     }
     if (b->variant->form == TIER__FORM_BYTES && b->entry && !b->variant->blob_stored && !b->variant->small)
         p->blob = tier__entry_ref(b->entry);
+    if (b->variant->cheap && !b->variant->blob_stored)
+        tier__count(&c->base, TIER__STORE_CHEAP, 1);
     pthread_mutex_lock(&c->world_lock);
     if (!c->pending) {
         c->pending_tail = &c->pending;
@@ -326,7 +328,7 @@ static int put_variant(struct tier__group *g, const struct tier__variant *v, str
     tier__buf_u64(b, sum);
     tier__buf_u32(b, v->cost_us);
     tier__buf_u8(b, v->form);
-    tier__buf_u8(b, v->form != 0 && !v->small);
+    tier__buf_u8(b, v->cheap ? TIER__VALUE_CHEAP : v->form && !v->small ? TIER__VALUE_APART : 0);
     tier__buf_str(b, v->text);
     tier__buf_bytes(b, v->tags ? v->tags : "", v->tags_size);
     tier__buf_bytes(b, v->small ? v->small : "", v->small_size);
@@ -508,7 +510,7 @@ static void pending_done(tier_cache *c, struct tier__pending *list, struct tier_
 
 int tier__pending_flush(tier_cache *c, bool force)
 {
-    if (!persists(c))
+    if (!tier__stores(c))
         return 0;
     pthread_mutex_lock(&c->flushing);
     pthread_mutex_lock(&c->world_lock);

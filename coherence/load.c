@@ -181,6 +181,7 @@ static struct tier__variant *variant_of(tier_cache *c, const struct tier__varian
     v->cost_us = d->cost_us;
     v->form = d->form;
     v->blob_stored = d->blob_stored;
+    v->cheap = d->cheap;
     v->edge_count = d->edge_count;
     v->edge_sum = d->edge_sum;
     v->tags_size = d->tags_size;

@@ -83,6 +83,7 @@ struct tier__variant { /* one remembered (dependencies -> content key); immutabl
     atomic_bool touched; /* used since that was last noted on disk */
     int64_t noted_ms;    /* when that was; guarded by graph */
     bool blob_stored;
+    bool cheap;   /* form is 0 as its value is cheaper to compute than to load: cheap.c */
     bool unsaved; /* made from an overlay, where those are not for the disk */
     void *small;  /* the blob itself, where it is small; NULL: in the store, on its way there, or nowhere */
     uint32_t small_size;
@@ -535,6 +536,7 @@ struct tier__built {
     char *once_why;
     int64_t stale_since_ms;
     const struct tier__variant *instead; /* of this one, which goes; NULL: none. Borrowed */
+    bool again;                          /* the value alone: its variant is known, and stays as it is */
 };
 /* Runs the build in a frame of its own. 0: a result or a remembered failure; else nothing that is to be kept.
  */

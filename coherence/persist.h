@@ -39,4 +39,9 @@ bool tier__closures_wait(tier_cache *c); /* for the disk */
 int tier__closures_write(tier_cache *c, tier__write *w);
 void tier__closures_written(tier_cache *c); /* committed: what the disk has need not be in memory too */
 void tier__closure_anchor(tier_session *s, struct tier__path *p, struct tier__look *absent);
+
+/* ---- cheap.c */
+/* b's value is not for the disk. */
+bool tier__cheap(tier_session *s, const tier__node *n, const struct tier__built *b);
+uint64_t tier__load_us(const tier_cache *c, uint64_t size); /* about what a load of so many bytes takes */
 #endif

@@ -54,7 +54,7 @@ int tier__publish(tier_session *s, tier__node *n, struct tier__built *b)
 {
     tier_cache *c = s->cache;
     bool kept = !(c->flags & TIER_NO_MEMORY) && !b->once;
-    bool different = false;
+    bool fresh = kept && !b->again, different = false;
     if (kept) {
         pthread_mutex_lock(&c->graph);
         for (uint32_t i = 0; i < n->variant_count; i++)
@@ -70,15 +70,15 @@ int tier__publish(tier_session *s, tier__node *n, struct tier__built *b)
     bool shared = exclusive ? !b->lent && !b->once : b->entry && kept && !tier__forwards(n);
     if (shared)
         b->entry = tier__memory_insert(c->memory, b->entry);
-    b->variant->unsaved = kept && overlaid(s, n, b->variant);
-    if (kept &&
+    b->variant->unsaved = fresh && overlaid(s, n, b->variant);
+    if (fresh &&
         !b->variant->unsaved) /* before anybody hears of it: evicted at once, its bytes are found here */
         tier__pending_add(c, n, b);
     bool keep = b->entry && !exclusive && (!kept || !tier__entry_resident(b->entry));
     int rc = tier__bind(s, n, b->variant, keep ? b->entry : NULL, TIER_BUILT);
-    if (!rc && !(c->flags & TIER_NO_MEMORY))
+    if (!rc && !(c->flags & TIER_NO_MEMORY) && !b->again)
         tier__unkept(c, n, !b->once ? NULL : b->once_why ? b->once_why : "tier_once");
-    if (!rc && kept) {
+    if (!rc && fresh) {
         tier__superseded_variant(c, n, b->variant);
         tier__node_add(c, n, b->variant);
     }

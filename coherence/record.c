@@ -89,7 +89,9 @@ bool tier__get_variant(struct tier__reader *r, struct tier__variant_record *v)
     v->edge_sum = tier__read_u64(r);
     v->cost_us = tier__read_u32(r);
     v->form = tier__read_u8(r);
-    v->blob_stored = tier__read_u8(r);
+    uint8_t where = tier__read_u8(r);
+    v->blob_stored = where == TIER__VALUE_APART;
+    v->cheap = where == TIER__VALUE_CHEAP;
     v->text = tier__read_bytes(r, &v->text_size);
     v->tags = tier__read_bytes(r, &v->tags_size);
     v->small = tier__read_bytes(r, &v->small_size);
@@ -99,7 +101,8 @@ bool tier__get_variant(struct tier__reader *r, struct tier__variant_record *v)
     v->edge_count = tier__read_u32(r);
     v->edges = tier__read_raw(r, (size_t)v->edge_count * 8);
     v->size_on_disk = (size_t)(r->at - v->begin);
-    if (v->form > 3 || v->rc > 0 || (v->tags_size && v->tags && v->tags[v->tags_size - 1]))
+    if (v->form > 3 || where > TIER__VALUE_CHEAP || (v->cheap && v->form) || v->rc > 0 ||
+        (v->tags_size && v->tags && v->tags[v->tags_size - 1]))
         r->failed = true;
     return !r->failed;
 }

@@ -12,6 +12,8 @@
 #include "coherence/manager.h"
 
 enum { TIER__RECORD_FORMAT = 1, TIER__DISK_VERSIONS = 64 };
+/* Where a variant's value is; 0: in the variant, or nowhere. CHEAP: nowhere, as form 0 says already. */
+enum { TIER__VALUE_APART = 1, TIER__VALUE_CHEAP = 2 };
 
 struct tier__request_record {
     struct tier__request request;
@@ -24,7 +26,8 @@ struct tier__variant_record { /* points into the record */
     uint64_t born, size, edge_sum;
     int64_t created_ms, expires_ms;
     uint32_t cost_us, edge_count;
-    uint8_t form, blob_stored;
+    uint8_t form;
+    bool blob_stored, cheap;
     const char *text, *tags, *cause;
     const void *small; /* the blob, where it is in the record; small_size 0: it is not */
     size_t text_size, tags_size, small_size;

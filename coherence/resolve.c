@@ -477,6 +477,8 @@ static int value_of(tier_session *s, tier__node *n, struct tier__variant *v, int
     *from = b.stale ? TIER_STALE : TIER_BUILT;
     if (!b.stale && !tier__digest_equal(&b.variant->hash, &v->hash))
         tier__undeclared(s, n, "built again for its value");
+    else /* the disk has all of it that it gets: whoever asks for a husk writes nothing */
+        b.again = !v->form && !b.variant->form && tier__digest_equal(&b.variant->key, &v->key);
     b.lent = true;
     if (!b.entry)
         rc = TIER_ETRANSIENT;

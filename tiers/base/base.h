@@ -50,6 +50,7 @@
     X(STORE_GET, "store.get", "records read from disk")                                       \
     X(STORE_PUT, "store.put", "records written to disk")                                      \
     X(STORE_COMMIT, "store.commit", "write transactions")                                     \
+    X(STORE_CHEAP, "store.cheap", "values not stored: cheaper to compute than to load")       \
     X(STORE_DAMAGED, "store.damaged", "records that failed their check: misses, dropped")     \
     X(STORE_SWEPT, "store.swept", "variants dropped: banned, or unused past their time")      \
     X(STORE_SKIPPED, "store.skipped", "commits skipped: lock, space or trouble")

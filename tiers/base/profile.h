@@ -46,6 +46,8 @@
       "relaxed: a power cut may lose the last commits; none: valid after a clean close only")              \
     X(STORE_OVERLAYS, "store.overlays", ENUM, "off|on", 0, 1, 1, 1, 1,                                     \
       "keep on disk what was made from unsaved buffers, too")                                              \
+    X(STORE_CHEAP, "store.cheap", ENUM, "off|on", 0, 1, 1, 1, 1,                                           \
+      "keep on disk what is cheaper to compute than to load, too")                                         \
     X(STORE_MAX_BYTES, "store.max_bytes", SIZE, "bytes", TIER__MIB(1), TIER__GIB(1024), TIER__GIB(4),      \
       TIER__GIB(2), TIER__GIB(16), "the store on disk grows no larger")                                    \
     X(STORE_BACKUP_HOURS, "store.backup_hours", HOURS, "h", 0, 8760, 0, 0, 6,                              \
