@@ -153,10 +153,17 @@ static int setup(void **state)
     return 0;
 }
 
+static long warmed; /* of the counter: the first ones may be slow, and are stored then */
+static long cheap(void)
+{
+    return counted("store.cheap") - warmed;
+}
+
 static void warm_up(void)
 {
     assert_int_equal(ask(wide, "warm"), TIER_BUILT);
     assert_int_equal(ask(content, "warm"), TIER_BUILT);
+    warmed = counted("store.cheap");
     memset(&built, 0, sizeof built);
 }
 
@@ -170,7 +177,7 @@ static void cheap_values_are_built_where_they_are_asked_for(void **state)
     assert_int_equal(ask(wide, "f"), TIER_VERIFIED); /* in memory */
     assert_int_equal(ask(above, "f"), TIER_BUILT);
     assert_int_equal(built.wide, 1);
-    assert_int_equal(counted("store.cheap"), 3);
+    assert_int_equal(cheap(), 1);
     for (int i = 0; i < 2; i++) {
         process("store.cheap=off");
         assert_int_equal(ask(above, "f"), TIER_LOADED); /* verified through what is not there */
@@ -220,7 +227,7 @@ static void what_is_dear_or_small_is_stored(void **state)
     warm_up();
     assert_int_equal(ask(slow, "f"), TIER_BUILT);
     assert_int_equal(ask(little, "f"), TIER_BUILT);
-    assert_int_equal(counted("store.cheap"), 2);
+    assert_int_equal(cheap(), 0);
     process("store.cheap=off");
     assert_int_equal(ask(slow, "f"), TIER_LOADED);
     assert_int_equal(ask(little, "f"), TIER_LOADED);
@@ -279,7 +286,7 @@ static void of_path_free_types_too(void **state)
     assert_int_equal(ask(content, "f"), TIER_BUILT);
     assert_int_equal(ask(content, "g"), TIER_BUILT); /* so is the request that stands for the content's */
     assert_int_equal(built.content, 1);
-    assert_int_equal(counted("store.cheap"), 3);
+    assert_int_equal(cheap(), 1);
     for (int i = 0; i < 3; i++) {
         process("store.cheap=off");
         by_bytes = (tier_query){.type = content, .args = "a file", .args_size = 6};
