@@ -173,6 +173,7 @@ struct model {
     pthread_mutex_t lock; /* bucket, runs, failure */
     struct frame *frame;
     bool disk, small, null_cache;
+    const char *profile;
     int outside; /* what no read declares */
     unsigned mode, bans;
     unsigned views;    /* of the check at hand, at once */

@@ -199,22 +199,26 @@ static void link_files(const struct model *m, const char *a, const char *b, bool
 
 /* ---- the caches ---- */
 
+static const char *const profile[] = {"dev", "ci", "production"};
+
 static int side_open(struct model *m, struct side *s)
 {
     const tier_root root = {"", m->root};
     char mode[40];
     snprintf(mode, sizeof mode, "config.mode=%u", m->mode);
-    const char *settings[] = {"verify.sample=0",   "retention.hours=87600", "keep.results=0",    mode,
-                              "memory.file=64KiB", "memory.tree=16KiB",     "memory.delta=16KiB"};
+    /* builds are counted: nothing may go of itself; commits are not synced: the disk is not what is tested */
+    const char *settings[] = {
+        "verify.sample=0", "retention.hours=87600", "keep.results=0",    mode,
+        "store.sync=none", "memory.file=64KiB",     "memory.tree=16KiB", "memory.delta=16KiB"};
     tier_options o = TIER_INIT(tier_options);
     o.app = "model";
     o.app_version = "1";
     o.dir = m->disk ? m->cache : "";
-    o.profile = "ci"; /* commits are not synced: the disk is not what is tested */
+    o.profile = m->profile; /* speed, memory, durability; never an answer, nor what has to run (I14, I15) */
     o.roots = &root;
     o.root_count = 1;
     o.settings = settings;
-    o.setting_count = m->small ? 7 : 4; /* builds are counted: nothing may go of itself */
+    o.setting_count = m->small ? 8 : 5;
     o.flags = m->null_cache ? TIER_NO_MEMORY : 0;
     int rc = s->api.open(&o, &s->c);
     for (int k = 0; k < TYPES && !rc; k++)
@@ -254,6 +258,7 @@ bool world_open(struct model *m, uint64_t seed)
     m->lib.m = m->oracle.m = m;
     m->oracle.oracle = true;
     m->program = hash_bytes(&seed, sizeof seed, 9);
+    m->profile = profile[m->program % 3];
     m->disk = next_random(&r) % 6 != 0;
     m->small = next_random(&r) % 3 == 0;
     m->null_cache = next_random(&r) % 24 == 0;
@@ -380,6 +385,7 @@ static void restart(struct model *m, unsigned b)
     if (cache_close(m))
         return;
     m->mode = b % 3;
+    m->profile = profile[b / 3 % 3];                      /* on a store that another one filled */
     m->overlays = 0;                                      /* local to the process */
     m->bans = !m->disk ? 0 : m->bans < 64 ? m->bans : 64; /* more rows than that are cut off */
     memo_restart(m, -1);
