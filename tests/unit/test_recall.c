@@ -150,8 +150,10 @@ static void words_go_with_their_type(void **state)
     const tier_type *second = NULL;
     for (uint32_t i = 1; i < 100 && second != address; i++)
         second = define_of("two", i, TIER_TREE);
-    if (second != address) /* the heap of a sanitizer gives no address again so soon */
-        skip();
+    if (second != address) { /* the heap of a sanitizer gives no address again so soon */
+        assert_int_equal(tier_end(&old), 0);
+        return;
+    }
     q.type = define_of("one", 1, TIER_TREE);
     s = begin(0);
     asked(s, &q, "one", "a.h", 0);
