@@ -5,6 +5,7 @@
 enum { FIRST_SLOTS = 64, SLOTS_MAX = 1 << 22, TYPES_STEP = 16 };
 
 enum { WITH_ARGS = 1, WITHOUT_PATH = 2 };
+#define KNOWN 0x80000000u
 #ifndef HASH_BITS /* a test has less of them, so that all else is asked, too */
 #define HASH_BITS 0xfffffffcu
 #endif
@@ -124,10 +125,11 @@ static inline struct tier__recall_line *line_of(const struct tier__recall *r,
     return &r->line[at->line - 1];
 }
 
-/* Of the value that a slot's line had last. */
-#define FETCH(slot)                                                                  \
+/* The second half of the slot's line, and of the value that it had last entry, hash and data. */
+#define FETCH(r, slot)                                                               \
     do {                                                                             \
         uintptr_t entry_ = (uintptr_t)(slot)->entry << 6;                            \
+        __builtin_prefetch((const char *)line_of(r, slot) + 64);                     \
         __builtin_prefetch((const void *)entry_);                                    \
         __builtin_prefetch((const void *)tier__rest_address(entry_, (slot)->index)); \
         __builtin_prefetch((const void *)((uintptr_t)(slot)->data << 4));            \
@@ -141,10 +143,8 @@ search(const struct tier__recall *r, const tier_query *q, size_t path_size)
     for (struct tier__recall_slot *at = home_of(r, hash); at->line; at = next_of(r, at)) {
         if (at->tag != tag)
             continue;
-        const struct tier__recall_line *l = line_of(r, at);
-        __builtin_prefetch((const char *)l + 64);
-        FETCH(at);
-        if (line_is(l, hash, q, path_size))
+        FETCH(r, at);
+        if (line_is(line_of(r, at), hash, q, path_size))
             return at;
     }
     return NULL;
@@ -156,6 +156,16 @@ __attribute__((noinline)) static struct tier__recall_slot *search_words(const st
     return q->args_size && !q->args ? NULL : search(r, q, q->path ? strlen(q->path) : 0);
 }
 
+/* Where words at this address led the last time. Most who ask have their paths somewhere and ask with the
+ * same bytes again: then their line is fetched, and compared without a hash, before the path's own bytes have
+ * come. KNOWN: twice in a row, so that nothing is fetched for those who write one path after another to one
+ * place. */
+static inline uint32_t *hint_of(const struct tier__recall *r, const tier_query *q)
+{
+    uint64_t h = ((uintptr_t)q->path ^ (uintptr_t)q->type << 20) * UINT64_C(0x9e3779b97f4a7c15);
+    return &r->hint[h >> 32 & (r->capacity - 1)];
+}
+
 static inline struct tier__recall_slot *find(const tier_session *s, const tier_query *q)
 {
     const struct tier__recall *r = &s->recall;
@@ -163,7 +173,20 @@ static inline struct tier__recall_slot *find(const tier_session *s, const tier_q
         return NULL;
     if (!q->path || q->args || q->args_size)
         return search_words(r, q);
-    return search(r, &(tier_query){.type = q->type, .path = q->path}, strlen(q->path));
+    uint32_t *hint = hint_of(r, q), was = *hint;
+    struct tier__recall_slot *at = &r->slot[was & ~KNOWN];
+    if (was & KNOWN) {
+        const struct tier__recall_line *l = line_of(r, at);
+        __builtin_prefetch(l);
+        FETCH(r, at);
+        size_t path_size = strlen(q->path);
+        if (l->type == q->type && words_are(l, q->path, path_size)) /* it has no arguments either */
+            return at;
+    }
+    at = search(r, &(tier_query){.type = q->type, .path = q->path}, strlen(q->path));
+    if (at)
+        *hint = (uint32_t)(at - r->slot) | ((was & ~KNOWN) == (uint32_t)(at - r->slot) ? KNOWN : 0);
+    return at;
 }
 
 /* e, pinned, is the value of the slot's line. */
@@ -304,10 +327,12 @@ static bool grow(struct tier__base *b, struct tier__recall *r)
     struct tier__recall larger = {.capacity = r->capacity ? 2 * r->capacity : FIRST_SLOTS};
     size_t lines = (larger.capacity / 4 * 3 + 1) * sizeof *larger.line;
     if (larger.capacity > SLOTS_MAX ||
-        !(larger.raw = tier__zalloc(b, 1, lines + larger.capacity * sizeof *larger.slot)))
+        !(larger.raw =
+              tier__zalloc(b, 1, lines + larger.capacity * (sizeof *larger.slot + sizeof *larger.hint))))
         return false;
     larger.line = (void *)(((uintptr_t)larger.raw + 127) & ~(uintptr_t)127);
     larger.slot = (void *)(larger.line + larger.capacity / 4 * 3);
+    larger.hint = (void *)(larger.slot + larger.capacity);
     for (uint32_t i = 0; i < r->capacity; i++) {
         if (!r->slot[i].line)
             continue;
@@ -320,6 +345,7 @@ static bool grow(struct tier__base *b, struct tier__recall *r)
     r->raw = larger.raw;
     r->line = larger.line;
     r->slot = larger.slot;
+    r->hint = larger.hint;
     r->capacity = larger.capacity;
     return true;
 }
@@ -371,7 +397,7 @@ void tier__recall_add(tier_session *s, const tier_query *q, tier__node *n, const
         return;
     uint64_t epoch = atomic_load_explicit(&c->recall_epoch, memory_order_relaxed);
     if (r->epoch != epoch && r->count) {
-        memset(r->slot, 0, r->capacity * sizeof *r->slot);
+        memset(r->slot, 0, r->capacity * (sizeof *r->slot + sizeof *r->hint)); /* side by side */
         r->count = 0;
     }
     r->epoch = epoch;

@@ -9,9 +9,11 @@
  *
  * COST      Beyond the second-level cache what counts is how many lines are waited for one after another. A
  *           slot of 16 bytes, found by the hash of the words, says where line, entry, value hash and data
- *           are, so these four are fetched at once; the table is not searched. No lock but the shard's, no
- *           digest, no allocation, no system call; tests/unit/test_hit_path.c counts them.
- * MEMORY    117 to 150 bytes a line and its slots; freed with the session. No memory: not remembered.
+ *           are, so these four are fetched at once; the table is not searched. Words at an address that led
+ *           there before are compared without being hashed, and all is fetched while they come. No lock but
+ *           the shard's, no digest, no allocation, no system call; tests/unit/test_hit_path.c counts them.
+ * MEMORY    155 bytes a line when full, twice as much just after it has grown; freed with the session. No
+ *           memory: not remembered.
  * THREADS   A session's own; the counters are read by tier_stats. */
 #ifndef TIER_RECALL_H
 #define TIER_RECALL_H
@@ -45,7 +47,8 @@ _Static_assert(sizeof(struct tier__recall_slot) == 16, "four a cache line");
 struct tier__recall {
     struct tier__recall_slot *slot; /* open addressing; capacity of them, a power of 2 */
     struct tier__recall_line *line; /* aligned to 128; number 1 is the first */
-    void *raw;                      /* both */
+    uint32_t *hint;                 /* slots by the address of words; capacity of them, see hint_of */
+    void *raw;                      /* all three */
     uint32_t capacity, count;       /* count: of lines, at most three quarters of capacity */
     uint64_t epoch;                 /* tier_cache.recall_epoch; another one empties it */
     /* Hits that nobody else has counted yet: one thread adds, tier_stats reads. By type, then by tier. */
