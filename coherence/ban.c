@@ -261,10 +261,10 @@ void tier__news(tier_cache *c)
     if (news == atomic_load_explicit(&c->last_news, memory_order_acquire))
         return;
     /* What a snapshot holds, asked before reading, is what has been read: news may be ahead of it. */
-    uint64_t read = news;
+    uint64_t read = news, number = 0;
     if (news == TIER__NEWS_LOST) {
         bans_lost(c);
-    } else if (tier__store_reads(c->store, &read) || !bans_load(c)) {
+    } else if (tier__store_reads(c->store, &read) || !bans_load(c) || !tier__replaced_read(c, &number)) {
         pthread_mutex_lock(&c->world_lock); /* I11: it never assumes; and the next session tries again */
         c->unheard = true;
         c->unheard_times++;
@@ -272,10 +272,10 @@ void tier__news(tier_cache *c)
         return;
     }
     pthread_mutex_lock(&c->graph); /* after the bans: who sees no news sees all of them */
-    if (read != c->last_news) {
-        c->last_news = read;
-        c->epoch++;
-    }
+    c->epoch += read != c->last_news;
+    if (news != TIER__NEWS_LOST)
+        tier__replaced_heard(c, number, read);
+    c->last_news = read;
     pthread_mutex_unlock(&c->graph);
 }
 

@@ -139,7 +139,7 @@ enum tier__below tier__closure_read(char part, const void *data, size_t size, ti
         return TIER__BELOW_OLD;
     size_t types = 0;
     if (part == 'l') {
-        tier__read_raw(&r, 16); /* sequence of bans, expiry */
+        tier__read_raw(&r, 24); /* sequence of bans, number of replacements, expiry */
         tier__read_bytes(&r, &types);
     }
     bool sound = !r.failed && format == TIER__CLOSURE_FORMAT && types % sizeof key->byte == 0 &&

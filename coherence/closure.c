@@ -6,8 +6,8 @@
  * had (a name cannot come without changing them).
  *
  * A closure says what was verified, never that it still holds; any doubt (a changed or unsettled leaf, a ban
- * since, an expiry, an overlay) and the snapshot or the ordinary walk decides. It belongs to a workspace, as
- * stat identities do. */
+ * or another answer to equal inputs since, an expiry, an overlay) and the snapshot or the ordinary walk
+ * decides. It belongs to a workspace, as stat identities do. */
 #include "coherence/closure.h"
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -276,6 +276,7 @@ static struct tier__closure *closure_load(tier_cache *c, const tier__node *n)
     if (ok && tier__read_u8(&r) == TIER__CLOSURE_FORMAT) {
         const void *digest = tier__read_raw(&r, sizeof k->key.byte);
         k->bans = tier__read_u64(&r);
+        k->replaced = tier__read_u64(&r);
         k->expires_ms = (int64_t)tier__read_u64(&r);
         size_t types;
         const void *type = tier__read_bytes(&r, &types);
@@ -368,8 +369,8 @@ bool tier__closure_try(tier_session *s, tier__node *n)
         return false;
     struct tier__closure *k = closure_of(c, n);
     struct tier__variant *found = k ? variant_with(c, n, &k->key) : NULL;
-    bool usable =
-        found && k->bans == v->bans && (!k->expires_ms || k->expires_ms > v->clock_ms) && types_defined(c, k);
+    bool usable = found && k->bans == v->bans && k->replaced == v->replaced &&
+                  (!k->expires_ms || k->expires_ms > v->clock_ms) && types_defined(c, k);
     bool holds = usable && generics_hold(s, k) && tier__closure_leaves(v, k, NULL);
     if (usable)
         tier__count(&c->base, holds ? TIER__CLOSURE_HIT : TIER__CLOSURE_MISS, 1);

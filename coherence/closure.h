@@ -5,7 +5,7 @@
 #define TIER_CLOSURE_H
 #include "coherence/record.h"
 
-enum { TIER__CLOSURE_FORMAT = 3, TIER__CLOSURE_KEY = TIER__WORKSPACE_KEY + 32 + 1 };
+enum { TIER__CLOSURE_FORMAT = 4, TIER__CLOSURE_KEY = TIER__WORKSPACE_KEY + 32 + 1 };
 
 struct tier__leaf_index {
     uint64_t hash;
@@ -24,9 +24,9 @@ struct tier__leaf_index {
 
 struct tier__closure {
     atomic_uint refs;
-    bool wait;       /* for the disk; guarded by graph */
-    tier_digest key; /* content key of the variant that it holds for */
-    uint64_t bans;
+    bool wait;               /* for the disk; guarded by graph */
+    tier_digest key;         /* content key of the variant that it holds for */
+    uint64_t bans, replaced; /* of the view that made it */
     int64_t expires_ms;
     struct tier__buf types; /* identities of the types below: an answer of a type that is not defined any
                                more is none */

@@ -15,6 +15,7 @@ struct tier__group { /* one write transaction */
     tier__write *w;
     uint32_t next_id;
     uint64_t swept; /* tier__sweep_mark */
+    struct tier__replacing *replacing;
     struct tier__dep **touched;
     size_t touched_count, touched_capacity;
 };
@@ -37,13 +38,13 @@ static struct tier__pending **bucket_of(tier_cache *c, const tier_digest *key)
     return &c->pending_by_key[tier__digest_word(key) % TIER__PENDING_BUCKETS];
 }
 
-void tier__pending_add(tier_cache *c, tier__node *n, struct tier__built *b)
+bool tier__pending_add(tier_cache *c, tier__node *n, struct tier__built *b)
 {
     if (!tier__stores(c))
-        return;
+        return false;
     struct tier__pending *p = tier__zalloc(&c->base, 1, sizeof *p);
     if (!p)
-        return; /* it stays in memory: no error of the cache is an error of the caller */
+        return false; /* it stays in memory: no error of the cache is an error of the caller */
     p->node = n;
     p->variant = tier__variant_ref(b->variant);
     p->drop = b->instead ? b->instead->key : b->variant->key;
@@ -72,6 +73,17 @@ void tier__pending_add(tier_cache *c, tier__node *n, struct tier__built *b)
     pthread_mutex_unlock(&c->world_lock);
     if (enough)
         tier__pending_flush(c, true);
+    return true;
+}
+
+bool tier__pending_has(tier_cache *c, const struct tier__variant *v)
+{
+    pthread_mutex_lock(&c->world_lock);
+    const struct tier__pending *p = *bucket_of(c, &v->key);
+    while (p && p->variant != v)
+        p = p->same;
+    pthread_mutex_unlock(&c->world_lock);
+    return p != NULL;
 }
 
 tier__entry *tier__pending_blob(tier_cache *c, const tier_digest *key, struct tier__buf *saved)
@@ -340,6 +352,17 @@ static int put_variant(struct tier__group *g, const struct tier__variant *v, str
     return put_edges(g, v, b);
 }
 
+/* Is old, on disk, an answer that goes for another one to equal inputs? What has expired is none: whatever
+ * stands above it has, too. */
+static bool replaced_by(const struct tier__variant_record *old, const struct tier__pending *p)
+{
+    if (old->expires_ms && old->expires_ms <= tier__now_ms())
+        return false;
+    if (tier__digest_equal(&old->key, &p->variant->key))
+        return !tier__digest_equal(&old->hash, &p->variant->hash);
+    return tier__digest_equal(&old->key, &p->drop);
+}
+
 /* The record as it is on disk, with v in front and no other of its key. */
 static int put_result(struct tier__group *g, const struct tier__pending *p)
 {
@@ -355,10 +378,12 @@ static int put_result(struct tier__group *g, const struct tier__pending *p)
     if (tier__write_get(g->w, TIER__VARIANT, id, sizeof p->node->identity.byte, &old) == 0) {
         struct tier__reader r = tier__reader_of(old.data, old.size);
         if (tier__get_node(&r, &q))
-            for (uint8_t left = tier__read_u8(&r); left && tier__get_variant(&r, &d); left--)
+            for (uint8_t left = tier__read_u8(&r); left && tier__get_variant(&r, &d); left--) {
+                g->replacing->found |= replaced_by(&d, p);
                 if (count + 1u < c->keep_variants && !tier__digest_equal(&d.key, &v->key) &&
                     !tier__digest_equal(&d.key, &p->drop))
                     kept[count++] = d;
+            }
     }
     tier__put_node(&b, c, p->node);
     tier__buf_u8(&b, (uint8_t)(count + 1));
@@ -446,6 +471,7 @@ static int group_begin(struct tier__group *g)
         g->next_id = jump;
     } else {
         rc = tier__write_put(g->w, TIER__META, "names", 5, "1", 1, 0);
+        rc = rc ? rc : tier__replaced_first(g->c, g->w);
     }
     if (!rc)
         rc = tier__ban_sequence(g->c, g->w, &b);
@@ -457,9 +483,9 @@ static int group_begin(struct tier__group *g)
     return rc;
 }
 
-static int group_write(tier_cache *c, struct tier__pending *list, size_t count)
+static int group_write(tier_cache *c, struct tier__pending *list, size_t count, struct tier__replacing *r)
 {
-    struct tier__group g = {.c = c};
+    struct tier__group g = {.c = c, .replacing = r};
     int rc = group_begin(&g);
     if (!rc)
         rc = memos_write(&g);
@@ -467,6 +493,10 @@ static int group_write(tier_cache *c, struct tier__pending *list, size_t count)
          p = --count ? p->next : NULL) /* more may follow by now */
         if (p->node->type && p->variant->born >= g.swept)
             rc = put_result(&g, p);
+        else
+            r->lost = true;
+    if (!rc)
+        rc = tier__replaced_write(c, g.w, r);
     if (!rc)
         rc = tier__closures_write(c, g.w);
     if (!rc)
@@ -513,6 +543,7 @@ int tier__pending_flush(tier_cache *c, bool force)
     if (!tier__stores(c))
         return 0;
     pthread_mutex_lock(&c->flushing);
+    struct tier__replacing replacing = {.ours = atomic_load(&c->replaced)};
     pthread_mutex_lock(&c->world_lock);
     struct tier__pending *list = c->pending, *last = NULL;
     size_t count = 0;
@@ -527,16 +558,18 @@ int tier__pending_flush(tier_cache *c, bool force)
         uint64_t before = tier__store_news(c->store), start = tier__monotonic_us();
         atomic_store_explicit(&c->unpublished_us, 0, memory_order_relaxed);
         pthread_mutex_lock(&c->reading);
-        rc = group_write(c, list, count);
+        rc = group_write(c, list, count, &replacing);
         pthread_mutex_unlock(&c->reading);
         atomic_store_explicit(&c->commit_us, tier__monotonic_us() - start, memory_order_relaxed);
         pthread_mutex_lock(&c->graph);
         if (!rc && before == c->last_news && tier__store_news(c->store) == before + 1)
             c->last_news = before + 1; /* that was us, nobody else */
         pthread_mutex_unlock(&c->graph);
-        if (!rc)
+        if (!rc) {
+            tier__replaced_written(c, &replacing);
             tier__closures_written(c);
-        if (rc) {
+        } else {
+            tier__replaced_unwritten(c, &replacing);
             tier__count(&c->base, TIER__STORE_SKIPPED, 1);
             tier__log(&c->base, TIER_LOG_WARNING,
                       "store: what waited for it (results: %zu) stays in memory: %s", count,

@@ -157,6 +157,9 @@ void tier__closure_make(tier_session *s, tier__node *n)
     if (k && tier__gather(&g, n)) {
         k->key = v->key;
         k->bans = s->view->bans;
+        pthread_mutex_lock(&c->graph);
+        k->replaced = s->view->replaced;
+        pthread_mutex_unlock(&c->graph);
         k->expires_ms = g.expires_ms;
         if (tier__gather_encode(&g, k)) {
             keep(c, n, k);
@@ -217,6 +220,7 @@ int tier__closures_write(tier_cache *c, tier__write *w)
         tier__buf_u8(&b, TIER__CLOSURE_FORMAT);
         tier__buf_put(&b, k->key.byte, sizeof k->key.byte);
         tier__buf_u64(&b, k->bans);
+        tier__buf_u64(&b, k->replaced);
         tier__buf_u64(&b, (uint64_t)k->expires_ms);
         tier__buf_bytes(&b, k->types.data ? (char *)k->types.data : "", k->types.size);
         tier__buf_put(&b, k->leaves.data, k->leaves.size);

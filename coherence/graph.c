@@ -438,12 +438,12 @@ void tier__node_add(tier_cache *c, tier__node *n, struct tier__variant *v)
     tier__variant_unref(c, gone);
 }
 
-void tier__node_drop(tier_cache *c, tier__node *n, const struct tier__variant *v)
+static void node_drop(tier_cache *c, tier__node *n, const struct tier__variant *v, bool alone)
 {
     struct tier__variant *gone = NULL;
     pthread_mutex_lock(&c->graph);
     for (uint32_t i = 0; i < n->variant_count && !gone; i++)
-        if (tier__digest_equal(&n->variant[i]->key, &v->key)) {
+        if (alone ? n->variant[i] == v : tier__digest_equal(&n->variant[i]->key, &v->key)) {
             gone = n->variant[i];
             memmove(n->variant + i, n->variant + i + 1, (--n->variant_count - i) * sizeof *n->variant);
         }
@@ -451,6 +451,16 @@ void tier__node_drop(tier_cache *c, tier__node *n, const struct tier__variant *v
     tier__reverse_note(c, n);
     pthread_mutex_unlock(&c->graph);
     tier__variant_unref(c, gone);
+}
+
+void tier__node_drop(tier_cache *c, tier__node *n, const struct tier__variant *v)
+{
+    node_drop(c, n, v, false);
+}
+
+void tier__node_forget(tier_cache *c, tier__node *n, const struct tier__variant *v)
+{
+    node_drop(c, n, v, true);
 }
 
 void tier__graph_fini(tier_cache *c)

@@ -201,10 +201,10 @@ static struct tier__variant *variant_of(tier_cache *c, const struct tier__varian
 }
 
 /* Among the known ones: in front when it is newer than all, at the end where there is room. */
-static void variant_merge(tier_cache *c, tier__node *n, const struct tier__variant_record *d)
+static void variant_merge(tier_cache *c, tier__node *n, const struct tier__variant_record *d, uint64_t epoch)
 {
     pthread_mutex_lock(&c->graph);
-    bool known = false;
+    bool known = epoch < c->replaced_epoch; /* it may have gone since it was read */
     for (uint32_t i = 0; i < n->variant_count; i++)
         known |= tier__digest_equal(&n->variant[i]->key, &d->key);
     bool newest = n->variant_count && d->created_ms > n->variant[0]->created_ms;
@@ -246,11 +246,49 @@ struct tier__request *tier__request_load(tier_cache *c, const tier_digest *ident
     return made;
 }
 
+/* Once another process has put other answers in the place of old ones, those in memory are not to be walked
+ * to any more that the store has not, and does not wait for: what is listed above them would bear the new
+ * number. */
+struct doubtful {
+    struct tier__variant *v[TIER__VARIANT_MAX]; /* referenced; NULL: not doubted */
+    uint32_t count;
+};
+
+/* Before the store is asked: what waits now may be there before the answer is. Graph lock held. */
+static void doubt(tier_cache *c, const tier__node *n, struct doubtful *d)
+{
+    for (uint32_t i = 0; n->loaded_epoch < c->replaced_epoch && i < n->variant_count; i++)
+        if (!tier__pending_has(c, n->variant[i]))
+            d->v[d->count++] = tier__variant_ref(n->variant[i]);
+}
+
+static void doubt_end(tier_cache *c, tier__node *n, struct doubtful *d, struct tier__reader r)
+{
+    struct tier__request_record q;
+    struct tier__variant_record is;
+    uint8_t left = d->count && tier__get_node(&r, &q) ? tier__read_u8(&r) : 0;
+    for (; left && tier__get_variant(&r, &is); left--)
+        for (uint32_t i = 0; i < d->count; i++)
+            if (d->v[i] && tier__digest_equal(&d->v[i]->key, &is.key) &&
+                tier__digest_equal(&d->v[i]->hash, &is.hash)) {
+                tier__variant_unref(c, d->v[i]);
+                d->v[i] = NULL;
+            }
+    for (uint32_t i = 0; i < d->count; i++)
+        if (d->v[i]) {
+            tier__node_forget(c, n, d->v[i]);
+            tier__variant_unref(c, d->v[i]);
+        }
+}
+
 void tier__node_load(tier_cache *c, tier__node *n)
 {
+    struct doubtful old = {.count = 0};
     pthread_mutex_lock(&c->graph);
     uint64_t epoch = c->epoch;
     bool asked = !c->store || n->loaded_epoch == epoch;
+    if (!asked)
+        doubt(c, n, &old);
     pthread_mutex_unlock(&c->graph);
     if (asked)
         return;
@@ -258,12 +296,13 @@ void tier__node_load(tier_cache *c, tier__node *n)
     struct tier__request_record q;
     struct tier__variant_record d;
     tier__buf_init(&b, &c->base);
-    if (tier__store_get(c->store, NULL, TIER__VARIANT, n->identity.byte, sizeof n->identity.byte, &b) == 0) {
-        struct tier__reader r = tier__reader_of(b.data, b.size);
-        if (tier__get_node(&r, &q))
-            for (uint8_t left = tier__read_u8(&r); left && tier__get_variant(&r, &d); left--)
-                variant_merge(c, n, &d);
-    }
+    if (tier__store_get(c->store, NULL, TIER__VARIANT, n->identity.byte, sizeof n->identity.byte, &b))
+        tier__buf_clear(&b);
+    struct tier__reader r = tier__reader_of(b.data, b.size);
+    doubt_end(c, n, &old, r);
+    if (tier__get_node(&r, &q))
+        for (uint8_t left = tier__read_u8(&r); left && tier__get_variant(&r, &d); left--)
+            variant_merge(c, n, &d, epoch);
     tier__buf_fini(&b);
     pthread_mutex_lock(&c->graph);
     if (n->loaded_epoch < epoch) /* not before it is: another thread would take it for unknown, and build */

@@ -189,6 +189,7 @@ typedef struct tier__view {
     pthread_mutex_t lock;
     int64_t clock_ms;
     uint64_t bans, event;             /* sequences at begin */
+    uint64_t replaced;                /* replace.c; guarded by graph */
     bool unheard;                     /* the log could not be read then: anything may be banned */
     struct tier__world *world;        /* overlays and inputs as they were; referenced */
     struct tier__chunks looks, slots; /* struct tier__look by path id, struct tier__slot by dependency id */
@@ -350,6 +351,9 @@ struct tier_cache {
     atomic_uint_fast64_t recall_epoch; /* raised when a type goes */
     uint64_t epoch;                    /* raised when another process committed */
     atomic_uint_fast64_t last_news;    /* written under graph */
+    /* replace.c, under graph: the number; the store's, as of a transaction, an epoch; answers it has not */
+    atomic_uint_fast64_t replaced;
+    uint64_t replaced_stored, replaced_at, replaced_epoch, replaced_apart;
     uint64_t *mark; /* by dependency id: event and state of requests (I5, I6); guarded by graph */
     size_t mark_capacity;
     struct tier__reverse *reverse; /* NULL: nobody asked yet */
@@ -414,7 +418,8 @@ bool tier__live_text(tier_cache *c, struct tier__buf *out);
 struct tier__variant *tier__variant_ref(struct tier__variant *v);
 void tier__variant_unref(tier_cache *c, struct tier__variant *v);
 void tier__node_add(tier_cache *c, tier__node *n, struct tier__variant *v); /* newest; takes a reference */
-void tier__node_drop(tier_cache *c, tier__node *n, const struct tier__variant *v); /* of this content key */
+void tier__node_drop(tier_cache *c, tier__node *n, const struct tier__variant *v);   /* of this content key */
+void tier__node_forget(tier_cache *c, tier__node *n, const struct tier__variant *v); /* v, and no other */
 void tier__graph_fini(tier_cache *c);
 void tier__failure_digest(int rc, const char *text, tier_digest *out); /* the observed value of a failure */
 

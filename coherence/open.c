@@ -372,6 +372,7 @@ void tier__cache_after_fork(tier_cache *c)
     c->ban_count = 0; /* the store's log has them */
     c->ban_sequence = c->ban_floor = c->log_read = c->ban_unlogged = 0;
     c->log_known = c->run_counted = c->unheard = false;
+    c->replaced = c->replaced_stored = c->replaced_at = c->replaced_epoch = c->replaced_apart = 0;
     c->detached = 0;
     c->detached_scope.loans = NULL;
     c->watch = NULL;

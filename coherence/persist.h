@@ -16,7 +16,9 @@ void tier__memo_load(tier_cache *c, struct tier__path *p);
 void tier__memo_see(tier_cache *c, struct tier__path *p, const struct tier__statid *id, int64_t at,
                     const tier_digest *digest);
 struct tier__built;
-void tier__pending_add(tier_cache *c, tier__node *n, struct tier__built *b); /* takes b's saved bytes */
+/* Takes b's saved bytes. false: it will not be on disk. */
+bool tier__pending_add(tier_cache *c, tier__node *n, struct tier__built *b);
+bool tier__pending_has(tier_cache *c, const struct tier__variant *v);
 tier__entry *tier__pending_blob(tier_cache *c, const tier_digest *key,
                                 struct tier__buf *saved); /* what still waits */
 int tier__pending_flush(tier_cache *c, bool force);
@@ -44,4 +46,22 @@ void tier__closure_anchor(tier_session *s, struct tier__path *p, struct tier__lo
 /* b's value is not for the disk. */
 bool tier__cheap(tier_session *s, const tier__node *n, const struct tier__built *b);
 uint64_t tier__load_us(const tier_cache *c, uint64_t size); /* about what a load of so many bytes takes */
+
+/* ---- replace.c: what lists of leaves hold under */
+void tier__replace_begin(tier_cache *c); /* before the store may get the other answer */
+/* v is n's answer now; stored: it waits for the store, else it will never be there. */
+void tier__replace_end(tier_session *s, const tier__node *n, const struct tier__variant *v, bool stored);
+bool tier__replaced_read(tier_cache *c, uint64_t *number); /* false: the store could not be read */
+/* number was read in a snapshot that holds transaction `at`, or a later one. Graph lock held. */
+void tier__replaced_heard(tier_cache *c, uint64_t number, uint64_t at);
+struct tier__replacing { /* in one commit */
+    uint64_t ours;       /* the process's number, from before it was asked what waits */
+    bool found, lost;    /* the store had another answer to equal inputs; something that waited stays away */
+    bool known, whole, write;
+    uint64_t number;
+};
+int tier__replaced_first(tier_cache *c, tier__write *w); /* in the first commit of a store */
+int tier__replaced_write(tier_cache *c, tier__write *w, struct tier__replacing *r);
+void tier__replaced_written(tier_cache *c, const struct tier__replacing *r);   /* committed */
+void tier__replaced_unwritten(tier_cache *c, const struct tier__replacing *r); /* or not */
 #endif

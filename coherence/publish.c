@@ -48,24 +48,42 @@ static bool overlaid(tier_session *s, const tier__node *n, const struct tier__va
     return false;
 }
 
+/* Does b take the place of an answer that what stands above may still hold by? Not of one that has expired:
+ * whatever stands above it has, too. different: another answer to equal inputs is known. */
+static bool replaces(tier_session *s, const tier__node *n, const struct tier__built *b, bool *different)
+{
+    const struct tier__variant *v = b->variant;
+    bool found = b->instead && !(tier__digest_equal(&b->instead->key, &v->key) &&
+                                 tier__digest_equal(&b->instead->hash, &v->hash));
+    *different = false;
+    pthread_mutex_lock(&s->cache->graph);
+    for (uint32_t i = 0; i < n->variant_count; i++) {
+        const struct tier__variant *old = n->variant[i];
+        if (!tier__digest_equal(&old->key, &v->key) || tier__digest_equal(&old->hash, &v->hash))
+            continue;
+        *different = true;
+        found |= !old->expires_ms || old->expires_ms > s->view->clock_ms;
+    }
+    pthread_mutex_unlock(&s->cache->graph);
+    return found;
+}
+
 /* What was built becomes known: to the view, to the process, and in time to the disk (I10: all of it in one
  * commit). */
 int tier__publish(tier_session *s, tier__node *n, struct tier__built *b)
 {
     tier_cache *c = s->cache;
     bool kept = !(c->flags & TIER_NO_MEMORY) && !b->once;
-    bool fresh = kept && !b->again, different = false;
-    if (kept) {
-        pthread_mutex_lock(&c->graph);
-        for (uint32_t i = 0; i < n->variant_count; i++)
-            if (tier__digest_equal(&n->variant[i]->key, &b->variant->key))
-                different |= !tier__digest_equal(&n->variant[i]->hash, &b->variant->hash);
-        pthread_mutex_unlock(&c->graph);
-        if (different) {
-            tier__undeclared(s, n, "built again");
-            tier__memory_remove(c->memory, (int)n->type->def.tier, &b->variant->key);
-        }
-    }
+    bool fresh = kept && !b->again;
+    bool different = false, waits = false, replaced = (kept || b->instead) && replaces(s, n, b, &different);
+    if (kept && different)
+        tier__undeclared(s, n, "built again");
+    /* Where variants were let go of (tier__node_load), or are bound in older views, their values may still
+     * lie under the same key. */
+    if (kept && (different || atomic_load(&c->replaced)))
+        tier__memory_remove(c->memory, (int)n->type->def.tier, &b->variant->key);
+    if (replaced)
+        tier__replace_begin(c);
     bool exclusive = b->entry && b->entry->exclusive;
     bool shared = exclusive ? !b->lent && !b->once : b->entry && kept && !tier__forwards(n);
     if (shared)
@@ -73,7 +91,7 @@ int tier__publish(tier_session *s, tier__node *n, struct tier__built *b)
     b->variant->unsaved = fresh && overlaid(s, n, b->variant);
     if (fresh &&
         !b->variant->unsaved) /* before anybody hears of it: evicted at once, its bytes are found here */
-        tier__pending_add(c, n, b);
+        waits = tier__pending_add(c, n, b);
     bool keep = b->entry && !exclusive && (!kept || !tier__entry_resident(b->entry));
     int rc = tier__bind(s, n, b->variant, keep ? b->entry : NULL, TIER_BUILT);
     if (!rc && !(c->flags & TIER_NO_MEMORY) && !b->again)
@@ -82,6 +100,8 @@ int tier__publish(tier_session *s, tier__node *n, struct tier__built *b)
         tier__superseded_variant(c, n, b->variant);
         tier__node_add(c, n, b->variant);
     }
+    if (replaced) /* not before: a view that begins with the new number is to find the new answer */
+        tier__replace_end(s, n, b->variant, waits && !rc);
     if (!rc && c->hub && b->entry)
         tier__publish_result(c, n, exclusive ? NULL : b->entry);
     tier__governor_look(&c->governor, &c->base, c->memory,

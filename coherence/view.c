@@ -68,6 +68,7 @@ tier__view *tier__view_new(tier_cache *c)
     atomic_init(&v->begun, v->watch ? tier__watch_begin(v->watch) : 0);
     v->cache = c;
     v->clock_ms = tier__now_ms();
+    v->replaced = atomic_load_explicit(&c->replaced, memory_order_acquire);
     v->looks.element = sizeof(struct tier__look);
     v->slots.element = sizeof(struct tier__slot);
     v->stale.element = sizeof(struct tier__stale);

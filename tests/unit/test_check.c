@@ -381,7 +381,8 @@ static void test_husk(void **state)
 static void test_orphan_and_idle(void **state)
 {
     struct bench *b = *state;
-    unsigned char key[64] = {3}, blob[40] = {1}, idle[1 + 32 + 8 + 8 + 4 + 4 + 4] = {TIER__CLOSURE_FORMAT};
+    unsigned char key[64] = {3}, blob[40] = {1},
+                  idle[1 + 32 + 8 + 8 + 8 + 4 + 4 + 4] = {TIER__CLOSURE_FORMAT};
     bench_put(b, TIER__BLOB, key, 32, blob, sizeof blob);
     key[TIER__CLOSURE_KEY - 1] = 'l';
     bench_put(b, TIER__CLOSURE, key, TIER__CLOSURE_KEY, idle, sizeof idle);
