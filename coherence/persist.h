@@ -3,7 +3,7 @@
 #ifndef TIER_PERSIST_H
 #define TIER_PERSIST_H
 
-/* ---- load.c, flush.c, record.c, closure.c */
+/* ---- load.c, pending.c, flush.c, record.c, closure.c */
 void tier__node_load(tier_cache *c, tier__node *n); /* its variants from disk, once an epoch */
 struct tier__request *tier__request_load(tier_cache *c, const tier_digest *identity); /* from its variants */
 /* *edges are those of v: taken over, and *edges NULL, unless v had them already. false: an id stands for
@@ -21,6 +21,9 @@ bool tier__pending_add(tier_cache *c, tier__node *n, struct tier__built *b);
 bool tier__pending_has(tier_cache *c, const struct tier__variant *v);
 tier__entry *tier__pending_blob(tier_cache *c, const tier_digest *key,
                                 struct tier__buf *saved); /* what still waits */
+bool tier__pending_enough(const tier_cache *c);           /* for a commit; world lock held */
+/* Takes the first count, list to last, off the list; what came meanwhile stays. */
+void tier__pending_done(tier_cache *c, struct tier__pending *list, struct tier__pending *last, size_t count);
 int tier__pending_flush(tier_cache *c, bool force);
 bool tier__stores(const tier_cache *c);    /* what is built goes to disk */
 int tier__compresses(const tier_cache *c); /* TIER__COMPRESS, or 0 where the settings say so */

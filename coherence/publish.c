@@ -78,14 +78,14 @@ int tier__publish(tier_session *s, tier__node *n, struct tier__built *b)
     bool different = false, waits = false, replaced = (kept || b->instead) && replaces(s, n, b, &different);
     if (kept && different)
         tier__undeclared(s, n, "built again");
+    bool exclusive = b->entry && b->entry->exclusive;
+    bool shared = exclusive ? !b->lent && !b->once : b->entry && kept && !tier__forwards(n);
     /* Where variants were let go of (tier__node_load), or are bound in older views, their values may still
      * lie under the same key. */
-    if (kept && (different || atomic_load(&c->replaced)))
+    if (kept && (different || (shared && atomic_load(&c->replaced))))
         tier__memory_remove(c->memory, (int)n->type->def.tier, &b->variant->key);
     if (replaced)
         tier__replace_begin(c);
-    bool exclusive = b->entry && b->entry->exclusive;
-    bool shared = exclusive ? !b->lent && !b->once : b->entry && kept && !tier__forwards(n);
     if (shared)
         b->entry = tier__memory_insert(c->memory, b->entry);
     b->variant->unsaved = fresh && overlaid(s, n, b->variant);
