@@ -29,8 +29,9 @@ int tier__store_open(struct tier__base *base, const struct tier__store_options *
         tier__free(base, s);
         return rc;
     }
-    tier__lease_open(s);
-    tier__strikes_open(s);
+    pthread_mutex_init(&s->build_mutex, NULL);
+    atomic_init(&s->builds, false);
+    s->lease_fd = -1;
     *st = s;
     return TIER_OK;
 }
@@ -45,6 +46,7 @@ void tier__store_close(tier__store **st)
     tier__strikes_close(s);
     if (s->lease_fd >= 0)
         close(s->lease_fd);
+    pthread_mutex_destroy(&s->build_mutex);
     tier__env_release(s->base, &s->env);
     tier__codec_destroy(&s->codec);
     tier__free(s->base, s);

@@ -30,11 +30,18 @@ static bool other_holds(const tier__store *st, uint64_t key, int byte)
     return st->lease_fd >= 0 && fcntl(st->lease_fd, F_OFD_GETLK, &l) == 0 && l.l_type != F_UNLCK;
 }
 
-void tier__lease_open(tier__store *st)
+void tier__builds_open(tier__store *st)
 {
-    st->lease_fd = -1;
-    if (!st->read_only && !st->env->read_only)
-        tier__place_file(st->env->dir, "lock", O_RDWR, &st->lease_fd, NULL);
+    if (atomic_load_explicit(&st->builds, memory_order_acquire))
+        return;
+    pthread_mutex_lock(&st->build_mutex);
+    if (!atomic_load_explicit(&st->builds, memory_order_relaxed)) {
+        if (!st->read_only && !st->env->read_only)
+            tier__place_file(st->env->dir, "lock", O_RDWR, &st->lease_fd, NULL);
+        tier__strikes_open(st);
+        atomic_store_explicit(&st->builds, true, memory_order_release);
+    }
+    pthread_mutex_unlock(&st->build_mutex);
 }
 
 void tier__store_forget(tier__store *st)
@@ -48,6 +55,7 @@ void tier__store_forget(tier__store *st)
 int tier__lease_take(tier__store *st, uint64_t key)
 {
     struct flock l = bytes(key, F_WRLCK, OWNER, 1);
+    tier__builds_open(st);
     if (st->lease_fd < 0)
         return TIER_EIO;
     if (fcntl(st->lease_fd, F_OFD_SETLK, &l) == 0)

@@ -13,12 +13,15 @@ struct tier__store {
     tier__codec *codec;
     bool read_only;
     int64_t write_deadline_ms;
+    /* What only builds need, opened for the first one: a third of an open. */
+    pthread_mutex_t build_mutex;
+    atomic_bool builds;            /* it was */
     int lease_fd;                  /* a description of v1/lock of our own; -1: no leases */
     struct tier__strikes *strikes; /* NULL: nothing is marked */
 };
 
-void tier__lease_open(tier__store *st);   /* once env is attached */
-void tier__strikes_open(tier__store *st); /* and leases are open */
+void tier__builds_open(tier__store *st);  /* if nobody has yet; any thread */
+void tier__strikes_open(tier__store *st); /* once leases are open */
 void tier__strikes_close(tier__store *st);
 void tier__strikes_forget(tier__store *st); /* in a child: the parent's */
 void tier__strikes_look(tier__store *st);   /* is its file whole? */

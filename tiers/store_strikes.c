@@ -237,7 +237,8 @@ void tier__strikes_forget(tier__store *st)
 
 void tier__strikes_look(tier__store *st)
 {
-    struct tier__strikes *k = st->strikes;
+    bool open = atomic_load_explicit(&st->builds, memory_order_acquire);
+    struct tier__strikes *k = open ? st->strikes : NULL;
     struct stat file;
     if (!k)
         return;
@@ -254,9 +255,15 @@ void tier__strikes_look(tier__store *st)
 }
 
 /* ---- marks */
+static struct tier__strikes *strikes_for_builds(tier__store *st) /* NULL: nothing is marked */
+{
+    tier__builds_open(st);
+    return st->strikes;
+}
+
 int tier__strikes_place(tier__store *st)
 {
-    struct tier__strikes *k = st->strikes;
+    struct tier__strikes *k = strikes_for_builds(st);
     if (!k)
         return -1;
     uint_fast64_t taken = atomic_load(&k->taken);
@@ -270,7 +277,7 @@ int tier__strikes_place(tier__store *st)
 
 void tier__strikes_mark(tier__store *st, int place, const struct tier__suspect *s)
 {
-    struct tier__strikes *k = st->strikes;
+    struct tier__strikes *k = strikes_for_builds(st);
     if (!k || place < 0)
         return;
     struct mark *m = &k->mark[place];
@@ -290,7 +297,7 @@ void tier__strikes_mark(tier__store *st, int place, const struct tier__suspect *
 
 unsigned tier__strikes_of(tier__store *st, const struct tier__suspect *s, bool *type)
 {
-    struct tier__strikes *k = st->strikes;
+    struct tier__strikes *k = strikes_for_builds(st);
     if (!k || !atomic_load_explicit(&k->any, memory_order_relaxed))
         return 0;
     pthread_mutex_lock(&k->mutex);

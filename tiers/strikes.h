@@ -3,8 +3,9 @@
  *
  * v1/strikes: a page of counts, then one page for each handle that has the store open, 64 places each,
  * mapped: a mark is a few stores to memory, no system call. A handle's page is locked as long as its process
- * lives; who opens the store looks at the pages that nobody locks, counts a strike for each mark in them, and
- * clears them. A count goes back to 0 when the thing comes to an end, and lapses a day after its last strike.
+ * lives; who builds something first looks at the pages that nobody locks, counts a strike for each mark in
+ * them, and clears them. A count goes back to 0 when the thing comes to an end, and lapses a day after its
+ * last strike.
  *
  * THREADS  any; a place belongs to one thread at a time. FORK  a child's handle is its own:
  * tier__store_forget. Everything here is advice: where the file cannot be had, nothing is marked and nothing
