@@ -129,8 +129,8 @@ void tier__store_damaged(tier__store *st, enum tier__table t, const void *key, s
         tier__env_note_damaged(st->env, t, key, key_size);
 }
 
-static int get_in(tier__store *st, tier__read *r, enum tier__table t, const void *key, size_t key_size,
-                  const struct tier__sink *sink)
+static inline int get_in(tier__store *st, tier__read *r, enum tier__table t, const void *key, size_t key_size,
+                         const struct tier__sink *sink)
 {
     enum tier__db_rc db = TIER__DB_OK;
     const char *code = NULL;

@@ -163,7 +163,7 @@ static enum tier__db_rc new_reader(struct tier__env *env, struct tier__read **r)
  * where the mutex, taken twice, was a tenth of a hit of 64 bytes. Who wants to move the map says so first
  * (growing), then takes the warm one away; who leaves a warm one looks whether somebody said so after that:
  * one of the two finds it. */
-static bool leave_warm(struct tier__env *env, struct tier__read **r)
+static inline bool leave_warm(struct tier__env *env, struct tier__read **r)
 {
     struct tier__read *none = NULL;
     if (atomic_load(&env->growing) || !atomic_compare_exchange_strong(&env->warm, &none, *r))
@@ -174,12 +174,9 @@ static bool leave_warm(struct tier__env *env, struct tier__read **r)
     return !*r;
 }
 
-/* r: a parked reader may come with it; NULL: not wanted. */
-static int take_place(struct tier__env *env, struct tier__read **r)
+__attribute__((noinline)) static int take_cold(struct tier__env *env, struct tier__read **r)
 {
     int rc = TIER_OK;
-    if (r && (*r = atomic_exchange(&env->warm, NULL)))
-        return TIER_OK;
     pthread_mutex_lock(&env->mutex);
     if (env->growing) {
         int64_t until = tier__monotonic_ms() + GROW_WAIT_MS;
@@ -198,6 +195,12 @@ static int take_place(struct tier__env *env, struct tier__read **r)
     return rc;
 }
 
+/* r: a parked reader may come with it; NULL: not wanted. */
+static inline int take_place(struct tier__env *env, struct tier__read **r)
+{
+    return r && (*r = atomic_exchange(&env->warm, NULL)) ? TIER_OK : take_cold(env, r);
+}
+
 /* With the mutex. false: the pool is full. */
 static bool put_aside(struct tier__env *env, struct tier__read *r)
 {
@@ -209,11 +212,8 @@ static bool put_aside(struct tier__env *env, struct tier__read *r)
     return true;
 }
 
-/* Gives the place back, and the parked reader, if there is one, to those who come. */
-static void leave_place(struct tier__env *env, struct tier__read *r)
+__attribute__((noinline)) static void leave_cold(struct tier__env *env, struct tier__read *r)
 {
-    if (r && leave_warm(env, &r))
-        return;
     pthread_mutex_lock(&env->mutex);
     if (r && put_aside(env, r))
         r = NULL;
@@ -224,6 +224,13 @@ static void leave_place(struct tier__env *env, struct tier__read *r)
         tier__txn_abort(r->txn);
         free(r);
     }
+}
+
+/* Gives the place back, and the parked reader, if there is one, to those who come. */
+static inline void leave_place(struct tier__env *env, struct tier__read *r)
+{
+    if (!r || !leave_warm(env, &r))
+        leave_cold(env, r);
 }
 
 void tier__env_cool(struct tier__env *env)

@@ -96,6 +96,20 @@ static bool lengths_fit(const struct tier__frame *f, size_t size, uint32_t index
            f->chunks <= f->stored / PAGE + 1;
 }
 
+/* Nearly all keys are digests: without calls. */
+static inline bool key_is(const void *a, const void *b, size_t size)
+{
+    return size == 32 ? !memcmp(a, b, 32) : !memcmp(a, b, size);
+}
+
+static inline void copy_head(unsigned char *to, const unsigned char *from, size_t size)
+{
+    if (size == 32)
+        memcpy(to, from, 32);
+    else
+        memcpy(to, from, size);
+}
+
 const char *tier__frame_read(const void *record, size_t size, enum tier__table t, const void *key,
                              size_t key_size, uint32_t index, struct tier__frame *f,
                              unsigned char head_copy[TIER__HEAD_MAX])
@@ -123,9 +137,9 @@ const char *tier__frame_read(const void *record, size_t size, enum tier__table t
         return "store-frame-size";
     if (f->table != (unsigned)t || f->key_size != key_size)
         return "store-frame-key";
-    memcpy(h + TIER__FRAME_SINGLE, (const unsigned char *)record + TIER__FRAME_SINGLE,
-           f->head - TIER__FRAME_SINGLE);
-    if (memcmp(h + header, key, key_size) != 0)
+    copy_head(h + TIER__FRAME_SINGLE, (const unsigned char *)record + TIER__FRAME_SINGLE,
+              f->head - TIER__FRAME_SINGLE);
+    if (!key_is(h + header, key, key_size))
         return "store-frame-key";
     f->index = many ? get32(h + 28) : 0;
     f->chunks = many ? get32(h + 32) : 1;
