@@ -61,9 +61,17 @@ static int get_failed(tier_session *s, const tier__node *n, int rc)
     return rc;
 }
 
+/* The running build depends on the result. */
+static int read_result(tier_session *s, const tier__node *n, const struct tier__variant *variant)
+{
+    struct tier__dep *d = tier__dep_at(s->cache, n->dep);
+    uint32_t version = tier__dep_version(s->cache, d, &variant->hash);
+    return version == UINT32_MAX ? tier__fail(s, TIER_ENOMEM, "no memory to record a result")
+                                 : tier__record(s, d, version);
+}
+
 int tier__get(tier_session *s, const tier_query *q, tier_value *v, int flags, int rc)
 {
-    tier_cache *c = s->cache;
     tier__entry *content = NULL, *e = NULL;
     struct tier__variant *variant = NULL;
     uint32_t from;
@@ -88,10 +96,7 @@ int tier__get(tier_session *s, const tier_query *q, tier_value *v, int flags, in
     if (rc)
         return get_failed(s, n, rc);
     uint32_t age_ms = from == TIER_STALE ? tier__stale_given(s, n) : 0;
-    struct tier__dep *d = tier__dep_at(c, n->dep);
-    uint32_t version = tier__dep_version(c, d, &variant->hash);
-    rc = version == UINT32_MAX ? tier__fail(s, TIER_ENOMEM, "no memory to record a result")
-                               : tier__record(s, d, version);
+    rc = s->frame ? read_result(s, n, variant) : 0;
     if (rc || variant->rc) {
         tier__entry_unref(e);
         v->hash = variant->hash;

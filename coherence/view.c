@@ -180,19 +180,30 @@ static struct tier__look *look_slot(tier__view *v, const struct tier__path *p)
     return tier__chunks_make(&v->cache->base, &v->looks, p->id);
 }
 
-/* Copies the look at p, if there is one, or makes *mine the look. */
+/* Makes *mine the look at p or, where there is one by now, copies that. */
 static int look_settle(tier__view *v, const struct tier__path *p, struct tier__look *mine)
 {
     pthread_mutex_lock(&v->lock);
     struct tier__look *l = look_slot(v, p);
-    if (l && !l->looked && mine->looked) {
+    if (l && l->looked) {
+        *mine = *l;
+    } else if (l) {
         *l = *mine;
         v->looked = true;
     }
-    if (l)
-        *mine = *l;
     pthread_mutex_unlock(&v->lock);
     return l ? 0 : TIER_ENOMEM;
+}
+
+static bool look_known(tier__view *v, const struct tier__path *p, struct tier__look *out)
+{
+    pthread_mutex_lock(&v->lock);
+    const struct tier__look *l = tier__chunks_at(&v->looks, p->id);
+    bool known = l && l->looked;
+    if (known)
+        *out = *l;
+    pthread_mutex_unlock(&v->lock);
+    return known;
 }
 
 void tier__look_doubt(tier__view *v, const struct tier__path *p)
@@ -232,25 +243,22 @@ static int look_now(tier_session *s, struct tier__path *p, struct tier__look *ou
 int tier__view_look(tier_session *s, struct tier__path *p, struct tier__look *out)
 {
     tier__view *v = s->view;
-    out->looked = false;
-    int rc = look_settle(v, p, out);
-    if (rc || out->looked)
-        return rc;
-    struct tier__look fresh = {.looked = true};
+    if (look_known(v, p, out))
+        return 0;
+    *out = (struct tier__look){.looked = true};
     const struct tier__world_item *o =
         v->world ? tier__world_find(v->world->overlay, v->world->overlay_count, p->key) : NULL;
+    int rc = 0;
     if (o) {
-        fresh.kind = 'f';
-        fresh.overlay = o->entry;
-        fresh.id.size = o->entry->size;
-        fresh.has_content = true;
-        fresh.content = o->entry->key;
-    } else if (!tier__closure_look(v, p, &fresh)) {
-        if ((rc = look_now(s, p, &fresh)))
-            return rc;
+        out->kind = 'f';
+        out->overlay = o->entry;
+        out->id.size = o->entry->size;
+        out->has_content = true;
+        out->content = o->entry->key;
+    } else if (!tier__closure_look(v, p, out)) {
+        rc = look_now(s, p, out);
     }
-    *out = fresh;
-    return look_settle(v, p, out);
+    return rc ? rc : look_settle(v, p, out);
 }
 
 tier__entry *tier__entry_of(tier_cache *c, int tier, const void *data, size_t size)
@@ -483,10 +491,8 @@ int tier__view_content(tier_session *s, struct tier__path *p, tier_digest *diges
 {
     struct tier__look look = {.looked = false};
     tier__entry *read = NULL;
-    int rc = look_settle(s->view, p, &look);
-    bool fresh = !look.looked;
-    if (!rc && fresh)
-        rc = tier__view_look(s, p, &look);
+    bool fresh = !look_known(s->view, p, &look);
+    int rc = fresh ? tier__view_look(s, p, &look) : 0;
     if (!rc && !look.has_content)
         rc = content_first(s, p, &look, fresh && !look.inherited, entry != NULL, &read);
     if (!rc && look.content_rc)
