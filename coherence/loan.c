@@ -78,9 +78,9 @@ static int release_detached(tier_value *v)
 
 int tier_release(tier_session *s, tier_value *v)
 {
-    if (!v || (s && s->magic != TIER__SESSION_MAGIC))
+    if (!v || (s && (s->magic != TIER__SESSION_MAGIC || v->reserved))) /* reserved: it left its session */
         return TIER_EINVAL;
-    if (!s || v->reserved)
+    if (!s)
         return release_detached(v);
     tier__loan *l = v->pin;
     *v = (tier_value){0};

@@ -216,6 +216,8 @@ static void objects_live_with_what_they_point_into(void **state)
     assert_ptr_equal(a.object, b.object);
     assert_int_equal(tier_release(w->s, &b), 0);
     assert_int_equal(tier_detach(w->s, &a), 0);
+    assert_int_equal(tier_release(w->s, &a), TIER_EINVAL); /* it is not the session's any more */
+    assert_int_equal(tier_detach(w->s, &a), TIER_EINVAL);
     put(w, "a.c", "other");
     again(w);
     view_is(&a, "text"); /* the loan survives its session */
