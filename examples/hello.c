@@ -34,7 +34,7 @@ int main(int argc, char **argv)
 {
     tier_options options = TIER_INIT(tier_options);
     tier_type_def lines = TIER_INIT(tier_type_def);
-    tier_query q = {.path = argc > 1 ? argv[1] : "hello.c"};
+    tier_query q = {.path = argc > 1 ? argv[1] : "README.md"};
     tier_cache *cache;
     options.app = "hello";
     lines.name = "lines";
@@ -43,6 +43,8 @@ int main(int argc, char **argv)
     lines.build = count_lines;
     if (tier_open(&options, &cache))
         return 2;
+    if (tier_cache_detail(cache)) /* it works all the same, and forgets when it closes */
+        fprintf(stderr, "hello: %s\n", tier_cache_detail(cache));
     int rc = tier_define(cache, &lines, &q.type);
     int first = rc ? rc : look(cache, &q), second = rc ? rc : look(cache, &q);
     return tier_close(&cache) || first < 0 || second < 0 || second == TIER_BUILT;

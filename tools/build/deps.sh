@@ -1,9 +1,15 @@
 #!/bin/sh
-# deps.sh [build] [tidy] [sanitize] [valgrind] [bench]: finds what these need and installs what is missing: with apt
-# on Debian and its kin, elsewhere it names the packages. With everything there it starts one compiler and
-# touches no network.
+# deps.sh [--tell] [library] [build] [tidy] [sanitize] [valgrind] [bench]: finds what these need and installs what is
+# missing: with apt on Debian and its kin, elsewhere, and with --tell, it names the packages. With everything
+# there it starts one compiler and touches no network. library: what the libraries and programs are built
+# with; build: and the tests.
 set -eu
 cc=${CC:-cc}
+tell=
+if [ "${1:-}" = --tell ]; then
+    tell=1
+    shift
+fi
 
 # header or command, package for: apt, dnf, apk, pacman, brew
 table='
@@ -42,9 +48,10 @@ has() {
 missing=
 for part; do
     case $part in
-    build)
-        has $(echo "$table" | awk 'NF { print $1 }') && continue
-        for header in $(echo "$table" | awk 'NF { print $1 }'); do
+    library | build)
+        headers=$(echo "$table" | awk -v part="$part" 'NF && (part == "build" || $1 != "cmocka.h") { print $1 }')
+        has $headers && continue
+        for header in $headers; do
             has "$header" || missing="$missing $header"
         done
         ;;
@@ -85,9 +92,14 @@ packages() { # COLUMN
     done
 }
 
-if ! command -v apt-get >/dev/null; then
+if [ "$tell" ] || ! command -v apt-get >/dev/null; then
     {
-        echo "deps.sh: missing:$missing. Install by one of:"
+        if command -v apt-get >/dev/null; then
+            echo "missing:$missing. Run make deps, which does, as root or with sudo:"
+            echo "    apt-get install$(packages 2)"
+            exit 1
+        fi
+        echo "missing:$missing. Install by one of:"
         echo "    dnf install$(packages 3)"
         echo "    apk add$(packages 4)"
         echo "    pacman -S$(packages 5)"
