@@ -361,11 +361,14 @@ int tier__ban(tier_cache *c, int by, const char *what, void *pattern)
         rc = log_row(c, by, what, key_size ? key : NULL, key_size, &sequence);
     pthread_mutex_lock(&c->world_lock);
     ban_add(c, sequence, by, copy, pattern);
-    if (rc || c->flags & TIER_READ_ONLY)
+    bool unlogged = rc || c->flags & TIER_READ_ONLY, behind = !unlogged && sequence > c->log_read + 1;
+    if (unlogged)
         c->ban_unlogged = sequence;
     else if (sequence == c->log_read + 1)
         c->log_read = sequence; /* our own: who cuts it off tells us nothing new */
     pthread_mutex_unlock(&c->world_lock);
+    if (behind) /* others' rows before it: no later than now, as many bans of ours would have them cut off */
+        tier__news(c);
     tier__mark(c, TIER__K_CONTENT, p ? what : NULL);
     return rc ? TIER_EIO : 0; /* this process honours it; others may not have heard */
 }

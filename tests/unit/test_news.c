@@ -115,6 +115,34 @@ static void test_invalidations_that_clash(void **state)
     }
 }
 
+static void others_ban(struct world *w)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        struct world own = {.fixed = true};
+        memcpy(own.dir, w->dir, sizeof own.dir);
+        world_open(&own, NULL);
+        _exit(tier_invalidate(own.c, TIER_BY_TAG, "other") || tier_close(&own.c));
+    }
+    assert_int_equal(world_wait(child), 0);
+}
+
+/* The log is cut though no session has begun here since another process's row: a ban of ours has read it. */
+static void test_invalidations_in_turn(void **state)
+{
+    enum { TO_A_CUT = 70 };
+    struct world *w = *state;
+    world_open(w, "store.sync=none");
+    const tier_type *t = define(w);
+    assert_int_equal(world_get(w, t, "a"), 0);
+    others_ban(w);
+    for (int i = 0; i < TO_A_CUT; i++)
+        assert_int_equal(tier_invalidate(w->c, TIER_BY_TAG, "other"), 0);
+    others_ban(w);
+    assert_int_equal(world_get(w, t, "a"), 0);
+    assert_int_equal(w->built, 1);
+}
+
 /* Nobody can say what is invalidated in the store that is there now. */
 static void test_store_moved_away(void **state)
 {
@@ -143,6 +171,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_invalidation_of_another_process, world_setup, world_teardown),
         cmocka_unit_test_setup_teardown(test_invalidation_under_way, world_setup, world_teardown),
         cmocka_unit_test_setup_teardown(test_invalidations_that_clash, world_setup, world_teardown),
+        cmocka_unit_test_setup_teardown(test_invalidations_in_turn, world_setup, world_teardown),
         cmocka_unit_test_setup_teardown(test_store_moved_away, world_setup, world_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
