@@ -176,6 +176,7 @@ struct model {
     const char *profile;
     int outside; /* what no read declares */
     unsigned mode, bans;
+    bool unheard;      /* the last ban was another process's */
     unsigned views;    /* of the check at hand, at once */
     uint64_t program;  /* seed of its dependency program */
     uint64_t overlays; /* bits by file */
