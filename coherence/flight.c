@@ -23,44 +23,58 @@ static bool is_ours(const tier_session *s, const tier_session *active, uint32_t 
     return false;
 }
 
-/* Marks whom a marked session waits for, itself or through others. *across: for another view's build. Flight
- * and world lock held. */
+/* To be waited for until it has left depth: marks it. true: it was not known to be. */
+static bool must_leave(tier_session *s, uint32_t depth)
+{
+    if (s->mark <= depth)
+        return false;
+    s->mark = depth;
+    return true;
+}
+
+static void unmark_all(tier_cache *c)
+{
+    for (tier_session *t = c->sessions; t; t = t->next)
+        t->mark = TIER__UNMARKED;
+}
+
+/* Marks whom a marked session waits for, itself or through others: a build does not end before the forks that
+ * were made in it, though what it asks for itself does. *across: for another view's build. Flight and world
+ * lock held. */
 static void spread(tier_cache *c, bool *across)
 {
     for (bool more = true; more;) {
         more = false;
         for (tier_session *t = c->sessions; t; t = t->next) {
-            if (!t->mark)
+            if (t->mark == TIER__UNMARKED)
                 continue;
-            if (t->waits_for && !t->waits_for->mark) {
-                t->waits_for->mark = more = true;
+            if (t->waits_for && must_leave(t->waits_for, t->waits_depth)) {
+                more = true;
                 *across |= t->waits_across;
             }
             for (tier_session *f = c->sessions; f; f = f->next)
-                if (f->parent == t && f->fork_frame && !f->mark)
-                    f->mark = more = true;
+                if (f->parent == t && f->fork_frame && f->fork_depth >= t->mark)
+                    more |= must_leave(f, 0);
         }
     }
 }
 
-/* Would s wait for itself if it waited for other? Follows waits, and from a build to the forks that it must
- * join. *across: some wait on the way is for another view's build. Flight lock held. */
-static bool waits_for_us(tier_session *s, tier_session *other, bool *across)
+/* Would s wait for itself if it waited until other has left depth? Follows waits, and from a build to the
+ * forks that it must join. *across: some wait on the way is for another view's build. Flight lock held. */
+static bool waits_for_us(tier_session *s, tier_session *other, uint32_t depth, bool *across)
 {
     tier_cache *c = s->cache;
     *across = false;
     pthread_mutex_lock(&c->world_lock);
-    for (tier_session *t = c->sessions; t; t = t->next)
-        t->mark = t == other;
+    unmark_all(c);
+    must_leave(other, depth);
     spread(c, across);
-    bool circle = false;
-    for (tier_session *up = s; up; up = up->fork_frame ? up->parent : NULL)
-        circle |= up->mark;
+    bool circle = s->mark != TIER__UNMARKED;
     pthread_mutex_unlock(&c->world_lock);
     return circle;
 }
 
-static void wait_slice(tier_session *s, tier_session *other, tier__node *on, bool across)
+static void wait_slice(tier_session *s, tier_session *other, uint32_t depth, tier__node *on, bool across)
 {
     tier_cache *c = s->cache;
     struct timespec until;
@@ -69,6 +83,7 @@ static void wait_slice(tier_session *s, tier_session *other, tier__node *on, boo
     until.tv_sec += until.tv_nsec / 1000000000;
     until.tv_nsec %= 1000000000;
     s->waits_for = other;
+    s->waits_depth = depth;
     s->waits_on = on;
     s->waits_across = across;
     c->flight_waiters++;
@@ -119,10 +134,10 @@ int tier__enter(tier_session *s, tier__node *n)
             rc = TIER__ENTERED;
         else if (is_ours(s, active, depth))
             rc = TIER_ECYCLE;
-        else if (waits_for_us(s, active, &across))
+        else if (waits_for_us(s, active, depth, &across))
             rc = across ? TIER__BYPASS : TIER_ECYCLE;
         else if ((rc = tier_cancelled(s)) == 0) {
-            wait_slice(s, active, n, false);
+            wait_slice(s, active, depth, n, false);
             waited = true;
             continue;
         }
@@ -153,12 +168,14 @@ bool tier__build_enter(tier_session *s, tier__node *n)
     bool across, waited = false;
     pthread_mutex_lock(&c->flight);
     while (n->building && n->building != s && n->building->view != s->view &&
-           !waits_for_us(s, n->building, &across) && !tier_cancelled(s)) {
-        wait_slice(s, n->building, n, true);
+           !waits_for_us(s, n->building, n->building_depth, &across) && !tier_cancelled(s)) {
+        wait_slice(s, n->building, n->building_depth, n, true);
         waited = true;
     }
-    if (!waited && !n->building)
+    if (!waited && !n->building) {
         n->building = s;
+        n->building_depth = s->depth; /* entered: the forks that its build makes are of this depth */
+    }
     pthread_mutex_unlock(&c->flight);
     if (waited)
         tier__count(&c->base, TIER__FLIGHT_JOINED, 1);
@@ -189,9 +206,9 @@ bool tier__holder_waits(tier_session *s)
     pthread_mutex_lock(&c->flight);
     pthread_mutex_lock(&c->world_lock);
     for (tier_session *t = c->sessions; t; t = t->next)
-        t->mark = t->leases > 0;
+        t->mark = t->leases > 0 ? 0 : TIER__UNMARKED;
     spread(c, &across);
-    bool waits = s->mark;
+    bool waits = s->mark != TIER__UNMARKED;
     pthread_mutex_unlock(&c->world_lock);
     pthread_mutex_unlock(&c->flight);
     return waits;

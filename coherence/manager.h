@@ -109,7 +109,8 @@ typedef struct tier__node { /* a request; interned for the life of the cache or 
     uint32_t variant_count;
     uint64_t changes;              /* of variant; guarded by graph */
     uint64_t loaded_epoch;         /* 0: never asked the store */
-    tier_session *building;        /* guarded by flight */
+    tier_session *building;        /* guarded by flight, as is the next */
+    uint32_t building_depth;       /* of building then */
     struct tier__closure *closure; /* guarded by graph; NULL: none */
     uint64_t closure_epoch;        /* when the store was asked for one; 0: never */
     uint64_t hash;
@@ -267,8 +268,9 @@ struct tier_session {
     uint32_t marks;        /* builds within one another */
     uint32_t leases;       /* that it holds; guarded by flight */
     atomic_bool impatient; /* of the root: a wait for another process ran into its limit */
+    uint32_t waits_depth;  /* until waits_for has left it */
     bool waits_across;     /* for another view's build */
-    bool mark;             /* of a search; guarded by flight */
+    uint32_t mark;         /* of a search: somebody waits until it has left this depth; guarded by flight */
     struct tier__buf detail;
     tier_session *next; /* of the cache's list; guarded by world */
 };
@@ -493,6 +495,7 @@ int tier__record(tier_session *s, struct tier__dep *d, uint32_t version); /* to 
 
 /* ---- flight.c: who resolves what */
 enum { TIER__ENTERED = 0, TIER__BOUND = 1, TIER__BYPASS = 2 };
+#define TIER__UNMARKED UINT32_MAX
 /* Begins to resolve n in s's view: ENTERED: ours until leave; BOUND: known by now; BYPASS: another thread has
  * it, and waiting would never end: go on without. TIER_ECYCLE, TIER_ECANCELED, TIER_ETIMEOUT, TIER_ENOMEM. */
 int tier__enter(tier_session *s, tier__node *n);

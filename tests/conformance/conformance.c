@@ -7,6 +7,7 @@
 #include "tests/conformance/opening.h"
 #include "tests/conformance/reading.h"
 #include "tests/conformance/building.h"
+#include "tests/conformance/forks.h"
 #include "tests/conformance/objects.h"
 #include "tests/conformance/keeping.h"
 #include "tests/conformance/outside.h"
@@ -71,6 +72,7 @@ static const struct CMUnitTest tests[] = {
     TEST(one_build_for_all_threads),
     TEST(waiters_do_not_inherit_cancellation),
     TEST(a_forks_reads_are_the_builds),
+    TEST(a_build_and_its_forks_ask_for_the_same),
     TEST(equal_files_share_a_path_free_value),
     TEST(path_free_builds_read_no_files),
     TEST(path_free_builds_ask_by_bytes),
