@@ -166,13 +166,15 @@ static void cycle_path(tier_session *s, const tier__node *n, struct tier__buf *o
     tier__buf_printf(out, "cycle: ");
     const tier__frame *f = s->frame;
     size_t count = 0;
-    const tier__node *chain[32];
+    tier__node *chain[32];
     for (; f && count < 32; f = f->below) {
         if (f->node)
             chain[count++] = f->node;
         if (f->node == n)
             break;
     }
+    if (!f) /* not a build of this session: what its thread was in when it began */
+        count = tier__running_here(s, n, chain, count, 32);
     if (count == 32)
         tier__buf_printf(out, "... -> ");
     for (size_t i = count; i-- > 0;) {
@@ -407,6 +409,8 @@ static int build(tier_session *s, tier__node *n, const struct tier__cause *cause
         return rc;
     tier__frame f = {.below = s->frame, .node = n, .audit = audit};
     f.path_free = (n->type->def.flags & TIER_PATH_FREE) && !n->path;
+    if (!tier__frame_enter(s, &f))
+        return tier__cycle(s, n);
     tier__buf_init(&f.tags, &c->base);
     s->frame = &f;
     s->nest++;
@@ -436,6 +440,7 @@ static int build(tier_session *s, tier__node *n, const struct tier__cause *cause
         rc = finish(s, n, &f, rc, cause, cost, b);
     if (marked)
         tier__strike_end(s, n);
+    tier__frame_leave(s, &f);
     tier__frame_fini(c, &f);
     if (rc) {
         tier__built_fini(c, b);

@@ -107,12 +107,12 @@ typedef struct tier__node { /* a request; interned for the life of the cache or 
     uint32_t dep; /* its RESULT dependency */
     struct tier__variant *variant[TIER__VARIANT_MAX]; /* newest first; guarded by graph */
     uint32_t variant_count;
-    uint64_t changes;              /* of variant; guarded by graph */
-    uint64_t loaded_epoch;         /* 0: never asked the store */
-    tier_session *building;        /* guarded by flight, as is the next */
-    uint32_t building_depth;       /* of building then */
-    struct tier__closure *closure; /* guarded by graph; NULL: none */
-    uint64_t closure_epoch;        /* when the store was asked for one; 0: never */
+    uint64_t changes;                 /* of variant; guarded by graph */
+    uint64_t loaded_epoch;            /* 0: never asked the store */
+    tier_session *building;           /* guarded by flight, as is the next line */
+    uint32_t building_depth, running; /* depth of its frame; frames of any session that build it */
+    struct tier__closure *closure;    /* guarded by graph; NULL: none */
+    uint64_t closure_epoch;           /* when the store was asked for one; 0: never */
     uint64_t hash;
     struct tier__node *chain;
 } tier__node;
@@ -223,6 +223,10 @@ struct tier__scope {
 typedef struct tier__frame { /* a running build, or what a fork inside one has read */
     struct tier__frame *below;
     tier__node *node;
+    struct tier__frame *older; /* of those that run, on any thread; this and the next guarded by flight */
+    tier_session *session;
+    pthread_t thread;
+    uint32_t depth; /* of the session, in it */
     struct tier__scope scope;
     struct tier__edge *edges; /* in the order of reading, each dependency once */
     uint32_t edge_count, edge_capacity;
@@ -269,8 +273,9 @@ struct tier_session {
     uint32_t leases;       /* that it holds; guarded by flight */
     atomic_bool impatient; /* of the root: a wait for another process ran into its limit */
     uint32_t waits_depth;  /* until waits_for has left it */
-    bool waits_across;     /* for another view's build */
-    uint32_t mark;         /* of a search: somebody waits until it has left this depth; guarded by flight */
+    pthread_t waits_thread;
+    bool waits_across; /* for another view's build */
+    uint32_t mark;     /* of a search: somebody waits until it has left this depth; guarded by flight */
     struct tier__buf detail;
     tier_session *next; /* of the cache's list; guarded by world */
 };
@@ -341,6 +346,7 @@ struct tier_cache {
     pthread_mutex_t flight, graph, world_lock, flushing, reading, marking;
     pthread_cond_t flight_done;
     uint32_t flight_waiters;
+    struct tier__frame *running; /* newest first; guarded by flight */
 
     struct tier__table_of nodes, deps, paths;
     struct tier__chunks dep_by_id, path_by_id;
@@ -500,10 +506,15 @@ enum { TIER__ENTERED = 0, TIER__BOUND = 1, TIER__BYPASS = 2 };
  * it, and waiting would never end: go on without. TIER_ECYCLE, TIER_ECANCELED, TIER_ETIMEOUT, TIER_ENOMEM. */
 int tier__enter(tier_session *s, tier__node *n);
 void tier__leave(tier_session *s, tier__node *n);
-/* Waits while a session of another view builds n; true: it has, look again. false: now we are who builds it.
- */
-bool tier__build_enter(tier_session *s, tier__node *n);
+/* Waits while a session of another view builds n; 1: it has, look again. 0: now we are who builds it.
+ * TIER_ECYCLE: s was begun in a build of n. */
+int tier__build_enter(tier_session *s, tier__node *n);
 void tier__build_leave(tier_session *s, tier__node *n);
+bool tier__frame_enter(tier_session *s, tier__frame *f); /* f's build begins; false: in itself */
+void tier__frame_leave(tier_session *s, tier__frame *f);
+/* Adds what other sessions build on this thread to count requests of chain, the innermost first. */
+size_t tier__running_here(const tier_session *s, const tier__node *until, tier__node **chain, size_t count,
+                          size_t most);
 void tier__holds(tier_session *s, int more); /* one lease more (1) or less (-1) */
 /* Does s, or a session of this process that waits for it, hold a lease? */
 bool tier__holder_waits(tier_session *s);

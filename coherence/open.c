@@ -381,6 +381,7 @@ void tier__cache_after_fork(tier_cache *c)
     c->memory = NULL;
     c->run_log = NULL; /* what waited in it is the parent's to write */
     c->flight_waiters = 0;
+    c->running = NULL;
     graph_init(c);
     if (memory_open(c) || tier__hub_create(&c->base, &c->hub))
         c->flags |= TIER_NO_MEMORY;

@@ -316,7 +316,9 @@ static int build_step(struct walk *w, struct step *t)
         return rc;
     if (w->flags & TIER__NO_BUILD)
         return tier__say(s, TIER_EABSENT, "not known without building");
-    if (tier__build_enter(s, t->node) || variants_moved(c, t) || tier__lease_begin(s, t->node, &t->lease)) {
+    if ((rc = tier__build_enter(s, t->node)) < 0)
+        return rc;
+    if (rc || variants_moved(c, t) || tier__lease_begin(s, t->node, &t->lease)) {
         tier__build_leave(s, t->node);
         t->snapped = false; /* another session or process has just built it: look at what came of that */
         return LOOK_AGAIN;
@@ -406,12 +408,9 @@ static int walk(struct walk *w)
             continue;
         }
         rc = build_step(w, t);
-        if (rc == LOOK_AGAIN) {
-            rc = 0;
-            continue;
-        }
-        if (rc == STALE_BELOW) {
-            pop(w, true);
+        if (rc == LOOK_AGAIN || rc == STALE_BELOW) {
+            if (rc == STALE_BELOW)
+                pop(w, true);
             rc = 0;
             continue;
         }

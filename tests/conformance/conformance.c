@@ -73,6 +73,7 @@ static const struct CMUnitTest tests[] = {
     TEST(waiters_do_not_inherit_cancellation),
     TEST(a_forks_reads_are_the_builds),
     TEST(a_build_and_its_forks_ask_for_the_same),
+    TEST(own_sessions_do_not_hide_a_cycle),
     TEST(equal_files_share_a_path_free_value),
     TEST(path_free_builds_read_no_files),
     TEST(path_free_builds_ask_by_bytes),

@@ -243,6 +243,18 @@ static int run(tier_session *s, struct o_request *r, struct o_frame *f, struct o
     return rc;
 }
 
+static _Thread_local struct o_frame *here; /* the innermost build of this thread, in whatever session */
+
+/* Does this thread build r already, in a session that began further out? */
+static bool within(const struct o_request *r)
+{
+    const struct o_frame *f = here;
+
+    while (f && (f->request->key_size != r->key_size || memcmp(f->request->key, r->key, r->key_size)))
+        f = f->outer;
+    return f;
+}
+
 static bool remembered(int rc)
 {
     return !rc || rc == TIER_EBUILD || rc == TIER_EABSENT || rc == TIER_EACCESS || rc == TIER_EKIND;
@@ -260,9 +272,19 @@ static int build(tier_session *s, struct o_request *r, char **text)
         *text = o_text("%s: builds nest deeper than %d", r->type->def.name, MAX_DEPTH);
         return TIER_ECYCLE;
     }
+    if (within(r)) {
+        char *name = o_request_name(r);
+
+        *text = o_text("cycle: the build of %s asks for it in a session of its own", name);
+        free(name);
+        return TIER_ECYCLE;
+    }
+    f.outer = here;
+    here = &f;
     r->running = &f;
     pthread_mutex_unlock(&s->view->lock);
     rc = run(s, r, &f, &item, text);
+    here = f.outer;
     if (!rc)
         o_publish(s->cache, TIER_RESULT, r->path, r->type, item);
     pthread_mutex_lock(&s->view->lock);

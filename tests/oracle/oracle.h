@@ -131,6 +131,7 @@ void o_cache_detail(struct tier_cache *c, const char *format, ...) __attribute__
 /* ---- session.c */
 struct o_frame {            /* a build that runs */
     struct o_frame *parent; /* of whoever asked, through forks too */
+    struct o_frame *outer;  /* of the same thread */
     struct o_request *request;
     struct tier_session *session;
     int depth, sticky;
