@@ -19,6 +19,7 @@
 #include "coherence/ids.h"
 #include "coherence/path.h"
 #include "coherence/recall.h"
+#include "coherence/roots.h"
 #include "tiers/base/profile.h"
 #include "tiers/digest.h"
 #include "tiers/governor.h"
@@ -299,11 +300,6 @@ struct tier__ban {
     bool compiled; /* that was tried */
 };
 
-struct tier__root {
-    char *name, *path; /* path: real */
-    int fd;
-    uint64_t dev, ino;
-};
 struct tier__pending {                 /* a result that waits for its commit */
     struct tier__pending *next, *same; /* same: in its bucket by content key */
     tier__node *node;
@@ -332,6 +328,7 @@ struct tier_cache {
     struct tier__profile *profile;
     struct tier__root *root;
     size_t root_count;
+    atomic_int_fast64_t roots_glanced; /* coarse ms */
     tier_digest workspace;
     pid_t pid;
     tier__store *store;

@@ -71,8 +71,8 @@ static int root_open(tier_cache *c, const tier_options *o, struct tier__root *r,
     r->fd = open(r->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (r->fd < 0 || fstat(r->fd, &st))
         return refuse(o, "tier_open: root %s is not a directory", path);
-    r->dev = st.st_dev;
-    r->ino = st.st_ino;
+    r->dev = r->now_dev = st.st_dev;
+    r->ino = r->now_ino = st.st_ino;
     return 0;
 }
 

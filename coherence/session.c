@@ -132,6 +132,7 @@ int tier_begin(tier_cache *c, const tier_session_options *o, tier_session **out)
     *out = NULL;
     tier__cache_after_fork(c);
     tier__news(c);
+    tier__roots_glance(c);
     tier__view *v = tier__view_new(c);
     tier_session *s = v ? session_new(c, v, NULL) : NULL;
     if (!s) {
