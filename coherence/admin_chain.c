@@ -80,9 +80,11 @@ static void tell_step(struct tier__tell *t, const struct tier__buf *label,
         tier__buf_printf(&t->out, ",\"was\":\"%s\",\"is\":\"%s\"}", was.failed ? "" : (char *)was.data,
                          is.failed ? "" : (char *)is.data);
     } else if (!was.failed && !is.failed) {
+        size_t from = t->out.size;
         tier__buf_printf(&t->out, "    %*s%s was computed because: %s was %s and became %s, at ", depth * 2,
                          "", (char *)label->data, cause, (char *)was.data, (char *)is.data);
         tier__when_text(d->created_ms, &t->out);
+        tier__buf_show(&t->out, from);
         tier__buf_u8(&t->out, '\n');
     }
     tier__buf_fini(&was);

@@ -37,7 +37,10 @@ void tier__tell_field(struct tier__tell *t, const char *name, const char *value)
         tier__buf_printf(&t->out, ",\"%s\":", name);
         tier__json_text(&t->out, value);
     } else {
-        tier__buf_printf(&t->out, "  %-12s %s\n", name, value);
+        size_t from = t->out.size;
+        tier__buf_printf(&t->out, "  %-12s %s", name, value);
+        tier__buf_show(&t->out, from);
+        tier__buf_u8(&t->out, '\n');
     }
 }
 
@@ -212,6 +215,7 @@ static void tell_edge(struct tier__tell *t, struct edge_list *l, uint32_t id, ui
         l->differ += changed;
         if (t->full || *shown < TIER__SHOWN) {
             ++*shown;
+            tier__buf_show(&label, 0);
             tier__buf_printf(b, "      %s", !t->now ? "" : known ? same ? "= " : "! " : "? ");
             tier__buf_put(b, label.data, label.size);
             tier__buf_printf(b, ": %s", was.failed ? "" : (char *)was.data);
@@ -298,7 +302,9 @@ static void tell_cause(struct tier__tell *t, const struct tier__variant_record *
             tier__buf_printf(&t->out, ",\"was\":\"%s\",\"is\":\"%s\"", (char *)was.data, (char *)is.data);
         tier__buf_printf(&t->out, "}");
     } else {
+        size_t from = t->out.size;
         tier__buf_printf(&t->out, "    computed because: %s", cause);
+        tier__buf_show(&t->out, from);
         if (values)
             tier__buf_printf(&t->out, " was %s and became %s", (char *)was.data, (char *)is.data);
         tier__buf_u8(&t->out, '\n');
@@ -346,8 +352,12 @@ static void tell_variant(struct tier__tell *t, const struct tier__request_record
                          i == holding ? ", direct dependencies hold now" : "");
         tier__short_key((int)q->tier, q->request.path, &d->key, &t->out);
         tier__buf_u8(&t->out, '\n');
-        if (d->rc)
-            tier__buf_printf(&t->out, "    failed: %.*s\n", (int)d->text_size, d->text);
+        if (d->rc) {
+            size_t from = t->out.size;
+            tier__buf_printf(&t->out, "    failed: %.*s", (int)d->text_size, d->text);
+            tier__buf_show(&t->out, from);
+            tier__buf_u8(&t->out, '\n');
+        }
     }
     if (t->json && t->now)
         tier__buf_printf(&t->out, ",\"holds_now\":%s", i == holding ? "true" : "false");
@@ -381,6 +391,7 @@ void tier__tell_request(struct tier__tell *t, const void *identity, const void *
         tier__json_string(&t->out, b.data, b.size);
         tier__buf_clear(&b);
     } else {
+        tier__buf_show(&b, 0);
         tier__buf_put(&t->out, b.data, b.size);
         tier__buf_printf(&t->out, "\n");
         tier__buf_clear(&b);

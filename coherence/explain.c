@@ -92,6 +92,7 @@ static void tell_dep(struct tier__telling *t, struct tier__edge e, bool first)
     struct one_dep o;
     dep_now(t, e, &o);
     if (t->format == TIER__TEXT) {
+        tier__buf_show(&o.label, 0);
         tier__buf_printf(&t->out, "  %c %s: %s", o.known ? o.same ? '=' : '!' : '?', (char *)o.label.data,
                          (char *)o.was.data);
         if (o.known && !o.same)
@@ -126,13 +127,17 @@ static void tell_head(struct tier__telling *t, const tier__node *n, const struct
     if (v)
         tier__digest_hex(&v->hash, hex);
     if (t->format == TIER__TEXT) {
+        tier__buf_show(&label, 0);
         tier__buf_printf(&t->out, "%s: %s\n", (char *)label.data, state);
+        size_t from = t->out.size;
         if (!v)
-            tier__buf_printf(&t->out, "nothing is remembered of it\n");
+            tier__buf_printf(&t->out, "nothing is remembered of it");
         else
-            tier__buf_printf(&t->out, "value hash %.16s, %llu bytes, took %u us%s%s\n", hex,
+            tier__buf_printf(&t->out, "value hash %.16s, %llu bytes, took %u us%s%s", hex,
                              (unsigned long long)v->size, v->cost_us, v->rc ? ", failed: " : "",
                              v->rc ? (v->text ? v->text : tier_strerror(v->rc)) : "");
+        tier__buf_show(&t->out, from);
+        tier__buf_u8(&t->out, '\n');
     } else if (t->format == TIER__JSON) {
         tier__buf_printf(&t->out, "{\"schema\":1,\"request\":");
         quoted_buf(&t->out, &label);

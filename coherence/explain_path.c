@@ -84,9 +84,12 @@ static void add_dependent(struct explain *x, const struct tier__request_record *
         tier__json_text(b, q->app);
         tier__buf_printf(b, ",\"through\":\"%s\"}", tier__kind_name(n.kind));
     } else {
+        size_t from = b->size;
         tier__buf_printf(b, "  ");
         tier__buf_put(b, label.data, label.size);
-        tier__buf_printf(b, " of %s, through its %s\n", q->app, tier__kind_name(n.kind));
+        tier__buf_printf(b, " of %s, through its %s", q->app, tier__kind_name(n.kind));
+        tier__buf_show(b, from);
+        tier__buf_u8(b, '\n');
     }
     tier__buf_fini(&label);
     tier__buf_fini(&name);
@@ -122,9 +125,12 @@ static void tell_dependents(struct explain *x)
         tier__buf_printf(out, "]}\n");
         return;
     }
-    tier__buf_printf(out, "%s%s depend%s on %s%s\n", x->requests ? "\n" : "",
-                     x->dependents ? "these" : "nothing", x->dependents ? "" : "s", *x->path ? x->path : ".",
-                     x->dependents ? ":" : "");
+    tier__buf_printf(out, x->requests ? "\n" : "");
+    size_t from = out->size;
+    tier__buf_printf(out, "%s depend%s on %s%s", x->dependents ? "these" : "nothing",
+                     x->dependents ? "" : "s", *x->path ? x->path : ".", x->dependents ? ":" : "");
+    tier__buf_show(out, from);
+    tier__buf_u8(out, '\n');
     tier__buf_put(out, x->below.data ? (char *)x->below.data : "", x->below.size);
     if (!x->t.full && x->dependents > TIER__SHOWN)
         tier__buf_printf(out, "  and %llu more: -v\n", (unsigned long long)(x->dependents - TIER__SHOWN));
@@ -147,6 +153,7 @@ static void tell_summary(struct explain *x)
     tier__buf_printf(&b, "%s: %llu result%s remembered", *x->path ? x->path : ".",
                      (unsigned long long)x->requests, x->requests == 1 ? "" : "s");
     sum_types(&x->of, &b);
+    tier__buf_show(&b, 0);
     if (x->requests && old)
         tier__buf_printf(&b, "; %llu to be looked at or computed again (! or ? below)",
                          (unsigned long long)old);

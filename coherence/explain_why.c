@@ -20,6 +20,7 @@ static const char *cause_text(const struct tier__variant *v)
 static void text_step(struct tier__telling *t, const struct tier__because *b, size_t depth)
 {
     struct tier__buf *out = &t->out;
+    size_t from = out->size;
     tier__buf_printf(out, "%*s", (int)depth * 2, "");
     if (depth) {
         tier__node_label(b->node, out);
@@ -34,6 +35,7 @@ static void text_step(struct tier__telling *t, const struct tier__because *b, si
     }
     tier__buf_printf(out, ", at ");
     tier__when_text(b->variant->created_ms, out);
+    tier__buf_show(out, from);
     tier__buf_u8(out, '\n');
 }
 
@@ -96,8 +98,10 @@ static void tell_file(struct tier__telling *t, const struct tier__because *last)
         return;
     const char *key = *last->dep->path->key ? last->dep->path->key : ".";
     unsigned long long size = look.id.size;
+    size_t from = out->size;
     if (t->format == TIER__TEXT) {
         tier__buf_printf(out, "%s now: %llu bytes, modified ", key, size);
+        tier__buf_show(out, from);
         tier__when_text(look.id.mtime_ns / 1000000, out);
         tier__buf_u8(out, '\n');
     } else if (t->format == TIER__JSON) {
@@ -157,6 +161,7 @@ void tier__tell_kept(struct tier__telling *t, const tier__node *n, const struct 
         if (v)
             tier__buf_printf(&t->out, "kept: on disk %s; in memory %s\n", disk_of(c, v),
                              memory ? "the value" : "no value");
+        tier__buf_show(&why, 0);
         if (why.size)
             tier__buf_printf(&t->out, "the last answer was not kept: %s\n", (char *)why.data);
     } else if (t->format == TIER__JSON) {
@@ -196,10 +201,12 @@ static void tell_reader(struct tier__telling *t, const tier__node *n, size_t num
                      t->format == TIER__JSON  ? number ? "," : ""
                      : t->format == TIER__DOT ? "  result -> "
                                               : "  ");
+    size_t from = t->out.size;
     if (t->format == TIER__TEXT)
         tier__node_label(n, &t->out);
     else
         quoted_label(&t->out, n);
+    tier__buf_show(&t->out, from); /* what is quoted has none any more */
     tier__buf_printf(&t->out, "%s", t->format == TIER__DOT ? ";\n" : t->format == TIER__TEXT ? "\n" : "");
 }
 

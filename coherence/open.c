@@ -24,8 +24,10 @@ static int refuse(const tier_options *o, const char *format, const char *value)
 {
     if (o && o->log) {
         char line[512];
+        struct tier__base base;
         snprintf(line, sizeof line, format, value);
-        o->log(o->user, TIER_LOG_ERROR, line);
+        tier__base_init(&base, o);
+        tier__log(&base, TIER_LOG_ERROR, "%s", line);
     }
     return TIER_EINVAL;
 }

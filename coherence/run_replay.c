@@ -46,6 +46,7 @@ static void tell_difference(struct tier__replay *p, const struct tier__run_item 
         tier__buf_printf(out, ",\"stored\":");
         tier__json_string(out, kept.data, kept.size);
     } else {
+        tier__buf_show(&name, 0);
         tier__buf_printf(out, "             ");
         tier__buf_put(out, name.data, name.size);
         tier__buf_printf(out, ": the session %s", j->seen ? "saw " : "did not look at it");
@@ -90,6 +91,7 @@ static void tell_text(struct tier__replay *p, const struct tier__run_item *i, co
 {
     static const char *const from[] = {"", "a hit", "verified", "loaded", "built", "stale"};
     struct tier__buf *out = &p->t.out;
+    size_t from_here = out->size;
     tier__buf_printf(out, "  %-10s ", word[j->outcome]);
     put(p, i->label);
     if (asked && i->from && i->from <= TIER_STALE)
@@ -106,6 +108,7 @@ static void tell_text(struct tier__replay *p, const struct tier__run_item *i, co
     }
     if (*j->what)
         tier__buf_printf(out, ": %s", j->what);
+    tier__buf_show(out, from_here);
     tier__buf_u8(out, '\n');
     if (j->dep)
         tell_difference(p, i, j);
@@ -115,7 +118,9 @@ static void tell_text(struct tier__replay *p, const struct tier__run_item *i, co
 static void session_text(struct tier__replay *p, uint32_t view)
 {
     const struct tier__run_of *v = &p->run.view[view];
+    size_t from = p->t.out.size;
     tier__buf_put(&p->t.out, v->app.at, v->app.size);
+    tier__buf_show(&p->t.out, from);
     tier__buf_printf(&p->t.out, ", session %llu of ", (unsigned long long)v->view);
     tier__when_text(v->clock_ms, &p->t.out);
     tier__buf_printf(&p->t.out, "%s%s:\n", v->ended ? "" : ", whose end is not recorded",

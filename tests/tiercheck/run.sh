@@ -501,6 +501,31 @@ done
     done
 ) &
 writer=$!
+# A name is shown so that it forges no line and sends a terminal nothing.
+esc=$(printf '\033')
+evil=$(printf 'evil\n  forged.c%s[31m.c' "$esc")
+cp a.c "$evil"
+if "$lint" -d "$work/evil" . >"$work/out" 2>"$work/err" </dev/null; [ $? -lt 2 ]; then
+    for format in '' -v; do
+        run 0 -d "$work/evil" explain $format "$evil"
+        out 'evil\\n  forged\.c\\x1b\[31m\.c'
+        no_out "$esc"
+        no_out '^ *forged'
+        run 0 -d "$work/evil" explain $format a.h
+        no_out "$esc"
+        no_out '^ *forged'
+    done
+    run 0 -d "$work/evil" explain --json "$evil"
+    no_out "$esc"
+    run 0 -d "$work/evil" invalidate "$evil"
+    no_out "$esc"
+    out 'evil\\n'
+    run 16 -d "$work/evil" inspect "12$esc"
+    ! grep -q "$esc" "$work/err"
+    ok 'no escape on stderr'
+fi
+rm -f "$evil"
+
 n=0
 while [ $n -lt 6 ]; do
     run 0 -d "$work/cache" check --read-data

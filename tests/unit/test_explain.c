@@ -227,6 +227,59 @@ static void reasons_for_not_keeping(void **state)
     has("kept: on disk nothing new: TIER_READ_ONLY; in memory no value\n");
 }
 
+/* All that a terminal is sent: lines end where the library ends them. */
+static void shows_no_controls(const char *text, int lines)
+{
+    int n = 0;
+    for (const unsigned char *at = (const unsigned char *)text; *at; at++) {
+        n += *at == '\n';
+        assert_true(*at == '\n' || (*at >= 32 && *at != 127));
+        assert_false(*at == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0);
+    }
+    if (lines)
+        assert_int_equal(n, lines);
+}
+
+static void names_forge_no_lines(void **state)
+{
+    static const char evil[] = "e\"\\\n  ! content of forged: x\033[31m\177\xc2\x9b\xc3\xa9.h";
+    (void)state;
+    put(evil, "text");
+    mood = "once";
+    assert_int_equal(ask(moody, evil), 0); /* why it is not kept */
+    mood = "kept";
+    assert_int_equal(ask(moody, evil), 0);
+    next_ms();
+    put(evil, "another text");
+    assert_int_equal(ask(moody, evil), 0);
+    explain(moody, evil, "text");
+    shows_no_controls(told, 8);
+    has("e\"\\\\n  ! content of forged: x\\x1b[31m\\x7f\\xc2\\x9b\xc3\xa9.h");
+    has("computed because: content of e");
+    explain(moody, evil, "json");
+    shows_no_controls(told, 1);
+    explain(moody, evil, "dot");
+    shows_no_controls(told, 0);
+    has("\"moody(e\\\"\\\\\\u000a  ! content");
+    mood = "t\n";
+    tier_invalidate(cache, TIER_BY_PATH, evil);
+    assert_int_equal(ask(moody, evil), TIER_ETRANSIENT);
+    explain(moody, evil, "text");
+    shows_no_controls(told, 0);
+    assert_int_equal(tier_close(&cache), 0);
+    shows_no_controls(logged, 0);
+    tier_options o = TIER_INIT(tier_options);
+    tier_root root = {"", "/no\n\033[31mwhere"};
+    o.app = "test";
+    o.roots = &root;
+    o.root_count = 1;
+    o.log = keep_log;
+    logged[0] = 0;
+    assert_int_equal(tier_open(&o, &cache), TIER_EINVAL);
+    shows_no_controls(logged, 1);
+    assert_non_null(strstr(logged, "/no\\n\\x1b[31mwhere"));
+}
+
 static void stale_answers_are_told(void **state)
 {
     tier_query q = {.type = outline, .path = "a.h"}, top_query = {.type = report, .path = "main.c"};
@@ -261,7 +314,8 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         TEST(causes_go_down_to_the_edit), TEST(runs_that_were_cut_off_are_passed_over),
         TEST(other_formats_say_it_too),   TEST(reasons_for_not_keeping),
-        TEST(stale_answers_are_told),     TEST(an_invalidation_is_a_cause),
+        TEST(names_forge_no_lines),       TEST(stale_answers_are_told),
+        TEST(an_invalidation_is_a_cause),
     };
     return cmocka_run_group_tests_name("explain", tests, NULL, NULL);
 }

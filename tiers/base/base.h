@@ -109,6 +109,9 @@ void tier__buf_u64(struct tier__buf *b, uint64_t v);
 void tier__buf_bytes(struct tier__buf *b, const void *data, size_t size); /* u32 length, bytes */
 void tier__buf_str(struct tier__buf *b, const char *s); /* as bytes; NULL as the empty string */
 void tier__buf_printf(struct tier__buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* What b has from there on, with control characters as \n and \xNN: names of files hold what they like, and
+ * what is shown to people is to forge no lines and to send nothing to their terminals. */
+void tier__buf_show(struct tier__buf *b, size_t from);
 
 /* Reads what the above wrote. Running out sets `failed` and gives zeros: check once at the end. */
 struct tier__reader {

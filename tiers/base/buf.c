@@ -117,6 +117,43 @@ void tier__buf_printf(struct tier__buf *b, const char *format, ...)
     b->size += (size_t)size;
 }
 
+/* Control characters of ASCII, and those of C1, which are two bytes in UTF-8. How many of them s begins with.
+ */
+static size_t controls(const unsigned char *s, size_t size)
+{
+    if (*s < 32 || *s == 127)
+        return 1;
+    return *s == 0xc2 && size > 1 && s[1] >= 0x80 && s[1] < 0xa0 ? 2 : 0;
+}
+
+void tier__buf_show(struct tier__buf *b, size_t from)
+{
+    size_t first = from;
+    while (first < b->size && !controls(b->data + first, b->size - first))
+        first++;
+    if (b->failed || first >= b->size)
+        return;
+    size_t size = b->size - first;
+    unsigned char *raw = tier__alloc(b->base, size);
+    if (!raw) {
+        b->failed = true;
+        return;
+    }
+    memcpy(raw, b->data + first, size);
+    b->size = first;
+    for (size_t i = 0; i < size; i++) {
+        size_t n = controls(raw + i, size - i);
+        if (!n)
+            tier__buf_u8(b, raw[i]);
+        else if (raw[i] == '\n')
+            tier__buf_put(b, "\\n", 2);
+        else
+            tier__buf_printf(b, n == 2 ? "\\x%02x\\x%02x" : "\\x%02x", raw[i], n == 2 ? raw[i + 1] : 0);
+        i += n == 2;
+    }
+    tier__free(b->base, raw);
+}
+
 const void *tier__read_raw(struct tier__reader *r, size_t size)
 {
     if (r->failed || (size_t)(r->end - r->at) < size) {

@@ -133,8 +133,10 @@ int run_invalidate(tool *t)
             out_printf(t, ",\"matching\":%llu", (unsigned long long)matching);
         out_text(t, "}\n");
     } else if (!t->value[OPT_QUIET]) {
-        out_printf(t, "%s results by %s '%s' that were made before now",
-                   t->value[OPT_DRY] ? "would invalidate" : "invalidated", way->name, what);
+        out_printf(t, "%s results by %s '", t->value[OPT_DRY] ? "would invalidate" : "invalidated",
+                   way->name);
+        out_shown(t, what);
+        out_text(t, "' that were made before now");
         if (!way->pattern)
             out_printf(t, "; %llu remembered result%s match%s now", (unsigned long long)matching,
                        matching == 1 ? "" : "s", matching == 1 ? "es" : "");

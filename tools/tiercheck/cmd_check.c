@@ -37,8 +37,11 @@ static void tell_text(struct teller *w, const tier_problem *p)
     out_color(t, damage ? p->repaired ? "32" : "31" : "33");
     out_text(t, damage ? p->repaired ? "repaired" : "damage" : "notice");
     out_color(t, "");
-    out_printf(t, " %s%s%s\n  what:   %s%s%s%s\n", p->code, *p->where ? ": " : "", p->where, p->what,
-               *p->detail ? " (" : "", p->detail, *p->detail ? ")" : "");
+    out_printf(t, " %s%s", p->code, *p->where ? ": " : "");
+    out_shown(t, p->where);
+    out_printf(t, "\n  what:   %s%s", p->what, *p->detail ? " (" : "");
+    out_shown(t, p->detail);
+    out_text(t, *p->detail ? ")\n" : "\n");
     if (damage)
         out_printf(t, "  %s %s\n",
                    p->repaired   ? "done:  "
@@ -98,12 +101,14 @@ static void sum_text(struct teller *w, const tier_check_report *r)
     for (size_t i = 0; i < w->notices && !t->value[OPT_QUIET]; i++)
         out_printf(t, "notice %s: %s (%llu of these)\n", w->notice[i].code, w->notice[i].what,
                    (unsigned long long)w->notice[i].count);
-    if (r->anew)
-        out_printf(t, "%s: the old store was moved aside, a new one begun: results are computed again\n",
-                   dir);
+    if (r->anew) {
+        out_shown(t, dir);
+        out_text(t, ": the old store was moved aside, a new one begun: results are computed again\n");
+    }
     if (t->value[OPT_QUIET] && !r->damage)
         return;
-    out_printf(t, "%s: ", dir);
+    out_shown(t, dir);
+    out_text(t, ": ");
     if (!r->damage)
         out_printf(t, "clean, ");
     else if (w->mending)

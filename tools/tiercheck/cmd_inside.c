@@ -132,7 +132,11 @@ static const char *hint(const struct figures *g)
 static void stats_text(struct figures *g, const char *profile, const char *origin)
 {
     tool *t = g->t;
-    out_printf(t, "cache    %s\nprofile  %s (%s)\non disk  ", tier_admin_dir(t->admin), profile, origin);
+    out_text(t, "cache    ");
+    out_shown(t, tier_admin_dir(t->admin));
+    out_printf(t, "\nprofile  %s (", profile);
+    out_shown(t, origin);
+    out_text(t, ")\non disk  ");
     out_bytes(t, g->size_on_disk);
     out_text(t, ", at least ");
     out_bytes(t, free_bytes(g));

@@ -1,5 +1,6 @@
 /* cmd_profile.c - profile list, show, diff. */
 #include "tools/tiercheck/tool.h"
+#include <stdlib.h>
 #include <string.h>
 
 struct showing {
@@ -55,7 +56,11 @@ static void on_show(void *user, const tier_setting *s)
     if (!t->value[OPT_JSON]) {
         char name[64];
         snprintf(name, sizeof name, "%s%s", s->name, is_idle(s->name) ? "*" : "");
-        out_printf(t, "%-22s %-12s %s\n", name, s->value, s->origin);
+        char *value = shown(s->value);
+        out_printf(t, "%-22s %-12s ", name, value ? value : "?");
+        out_shown(t, s->origin);
+        out_text(t, "\n");
+        free(value);
         if (t->value[OPT_VERBOSE])
             out_printf(t, "    %s; %s\n", s->help, s->expects);
         return;
@@ -80,8 +85,11 @@ static int show(tool *t, struct showing *w, const char *origin)
         out_json(t, tier_admin_dir(t->admin));
         out_text(t, ",\"settings\":[");
     } else {
-        out_printf(t, "%-22s %-12s %s\n%-22s %s\n", "profile", w->name, origin, "cache",
-                   tier_admin_dir(t->admin));
+        out_printf(t, "%-22s %-12s ", "profile", w->name);
+        out_shown(t, origin);
+        out_printf(t, "\n%-22s ", "cache");
+        out_shown(t, tier_admin_dir(t->admin));
+        out_text(t, "\n");
     }
     tier_profile_show(t->admin, NULL, NULL, 0, on_show, w);
     out_text(t, t->value[OPT_JSON] ? "]}\n" : "* nothing reads this setting yet: it changes nothing\n");

@@ -81,7 +81,7 @@ int tool_usage(const char *command, const char *format, ...)
     va_list args;
     fputs("tiercheck: ", stderr);
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    err_shown(format, args);
     va_end(args);
     fprintf(stderr, "\ntiercheck: 'tiercheck %s%s--help' says more\n", command, *command ? " " : "");
     return USAGE;

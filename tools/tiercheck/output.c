@@ -85,6 +85,46 @@ void out_json(tool *t, const char *text)
     out_text(t, "\"");
 }
 
+static bool is_control(const unsigned char *s) /* C1 characters are two bytes in UTF-8 */
+{
+    return *s < 32 || *s == 127 || (*s == 0xc2 && s[1] >= 0x80 && s[1] < 0xa0);
+}
+
+char *shown(const char *text)
+{
+    char *copy = malloc(4 * strlen(text) + 1), *to = copy;
+    for (const unsigned char *s = (const unsigned char *)text; copy && *s; s++) {
+        if (*s == '\n') {
+            to += sprintf(to, "\\n");
+        } else if (is_control(s)) {
+            to += sprintf(to, "\\x%02x", *s);
+            if (*s == 0xc2)
+                to += sprintf(to, "\\x%02x", *++s);
+        } else {
+            *to++ = (char)*s;
+        }
+    }
+    if (copy)
+        *to = 0;
+    return copy;
+}
+
+void out_shown(tool *t, const char *text)
+{
+    char *copy = shown(text);
+    out_text(t, copy ? copy : "?");
+    free(copy);
+}
+
+void err_shown(const char *format, va_list args)
+{
+    char *text = NULL, *copy = vasprintf(&text, format, args) < 0 ? NULL : shown(text);
+    fputs(copy ? copy : "no memory to say it", stderr);
+    if (copy)
+        free(text);
+    free(copy);
+}
+
 void out_bytes(tool *t, double bytes)
 {
     static const char *const unit[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
@@ -131,7 +171,7 @@ void say(tool *t, const char *format, ...)
     progress_end(t);
     fputs("tiercheck: ", stderr);
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    err_shown(format, args);
     va_end(args);
     fputc('\n', stderr);
 }

@@ -95,10 +95,14 @@ void out_text(tool *t, const char *text);
 void out_printf(tool *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int out_sink(void *user, const char *text, size_t size); /* user: the tool */
 void out_json(tool *t, const char *text);                /* quoted; bytes as \u00XX */
-void out_bytes(tool *t, double bytes);                   /* "1.5 MiB" */
-void out_color(tool *t, const char *code);               /* "31", "" ends it; only where colors are wanted */
-void out_begin(tool *t);                                 /* signals; what kind of terminal there is */
-int out_end(tool *t, int status);                        /* what waits; the status, or TROUBLE */
+/* Names as people are shown them: control characters as \n and \xNN, so that none forges a line. */
+char *shown(const char *text); /* to be freed; NULL: no memory */
+void out_shown(tool *t, const char *text);
+void err_shown(const char *format, va_list args);
+void out_bytes(tool *t, double bytes);     /* "1.5 MiB" */
+void out_color(tool *t, const char *code); /* "31", "" ends it; only where colors are wanted */
+void out_begin(tool *t);                   /* signals; what kind of terminal there is */
+int out_end(tool *t, int status);          /* what waits; the status, or TROUBLE */
 void say(tool *t, const char *format, ...) __attribute__((format(printf, 2, 3))); /* a line on stderr */
 int on_progress(void *user, const char *what, uint64_t done, uint64_t total);
 void progress_end(tool *t);
