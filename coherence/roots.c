@@ -23,10 +23,13 @@ static const char *changed(tier_cache *c, struct tier__root *r)
     return there ? "is another directory now than the one that was opened" : "is not there any more";
 }
 
-void tier__roots_glance(tier_cache *c)
+enum { WATCHED_MS = 1000 };
+
+void tier__roots_glance(tier_cache *c, bool watched)
 {
     int64_t now = tier__coarse_ms(), last = atomic_load_explicit(&c->roots_glanced, memory_order_relaxed);
-    if (now - last < TIER__GLANCE_MS || !atomic_compare_exchange_strong(&c->roots_glanced, &last, now))
+    if (now - last < (watched ? WATCHED_MS : TIER__GLANCE_MS) ||
+        !atomic_compare_exchange_strong(&c->roots_glanced, &last, now))
         return;
     for (size_t i = 0; i < c->root_count; i++) {
         const char *what = changed(c, &c->root[i]);

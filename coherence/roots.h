@@ -1,6 +1,7 @@
 /* roots.h - the directories that a cache is opened on. */
 #ifndef TIER_ROOTS_H
 #define TIER_ROOTS_H
+#include <stdbool.h>
 #include <stdint.h>
 #include "include/tierkit.h"
 
@@ -12,6 +13,7 @@ struct tier__root {
 };
 
 /* Says, once a change, that another directory is at a root's path than the one that was opened. Looks once in
- * TIER__GLANCE_MS alone, so that a begin costs what it did. */
-void tier__roots_glance(tier_cache *c);
+ * TIER__GLANCE_MS alone, so that a begin costs what it did; where a watcher spares all other looks, once a
+ * second: it is told of the root, but of no name above it. */
+void tier__roots_glance(tier_cache *c, bool watched);
 #endif

@@ -132,7 +132,6 @@ int tier_begin(tier_cache *c, const tier_session_options *o, tier_session **out)
     *out = NULL;
     tier__cache_after_fork(c);
     tier__news(c);
-    tier__roots_glance(c);
     tier__view *v = tier__view_new(c);
     tier_session *s = v ? session_new(c, v, NULL) : NULL;
     if (!s) {
@@ -141,6 +140,7 @@ int tier_begin(tier_cache *c, const tier_session_options *o, tier_session **out)
     }
     s->flags = o ? o->flags : 0;
     s->deadline = o && o->deadline_ms ? tier__monotonic_ms() + o->deadline_ms : 0;
+    tier__roots_glance(c, v->watch != NULL);
     session_link(c, s);
     if (c->run_log)
         tier__run_begin(s);
