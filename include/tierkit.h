@@ -298,7 +298,9 @@ int tier_edits(tier_session *s, const char *path, const tier_digest *from, const
 /* ---- the world outside: any thread; sessions that have begun do not see it */
 int tier_set_input(tier_cache *c, const char *name, const void *data, size_t size); /* copied; NULL unsets */
 /* An unsaved buffer: what path holds for new sessions of this process. data is copied; NULL: back to disk.
- * version: of the editor; lower than the last one is ignored. */
+ * version: of the editor; lower than the last one is ignored. tier_list names it, where no file is there,
+ * too; but no directory comes with it: one above it that is not on disk is absent until the buffer is saved.
+ */
 int tier_overlay(tier_cache *c, const char *path, int64_t version, const void *data, size_t size);
 enum {
     TIER_BY_PATH = 1, /* a key path */

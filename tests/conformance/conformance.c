@@ -102,6 +102,7 @@ static const struct CMUnitTest tests[] = {
     TEST(deadlines_pass),
     TEST(overlays_are_unsaved_buffers),
     TEST(overlays_need_no_file),
+    TEST(overlays_bring_no_directories),
     TEST(changes_are_events),
     TEST(writes_are_events),
     TEST(results_are_events),

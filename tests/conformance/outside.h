@@ -218,6 +218,29 @@ static void overlays_need_no_file(void **state)
     file_fails(w->s, "new.c", TIER_EABSENT);
 }
 
+/* They are listed; directories do not come with them. */
+static void overlays_bring_no_directories(void **state)
+{
+    static const char *const names[] = {"have/n.c", "have/a.c", "none/deep/n.c", "sys:n.c"};
+    struct world *w = *state;
+    char kind = 0;
+    tier_value v;
+
+    dir(w, "have");
+    put(w, "have/a.c", "on disk");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        assert_int_equal(tier_overlay(w->c, names[i], 1, "new", 3), 0);
+    again(w);
+    list_is(w->s, "have", "*.c", "have/a.c have/n.c ");
+    list_is(w->s, ".", "**/*.c", "have/a.c have/n.c none/deep/n.c ");
+    list_is(w->s, ".", "*", "have ");
+    list_is(w->s, "sys:", "*.c", "sys:n.c ");
+    file_is(w->s, "none/deep/n.c", "new");
+    assert_int_equal(tier_stat(w->s, "none/deep", &kind), TIER_EABSENT);
+    assert_int_equal(tier_list(w->s, "none/deep", "*", &v), TIER_EABSENT);
+    assert_int_equal(tier_list(w->s, "none", "**", &v), TIER_EABSENT);
+}
+
 /* ---- streams ---- */
 
 static tier_stream *stream(struct world *w, uint32_t kinds, uint32_t capacity, uint32_t policy)

@@ -250,14 +250,44 @@ static struct o_item *records(struct walk *w)
     if (w->count)
         qsort(w->found, w->count, sizeof *w->found, by_bytes);
     for (size_t i = 0; i < w->count; i++)
-        tier_out_record(&out, w->found[i], strlen(w->found[i]));
+        if (!i || strcmp(w->found[i], w->found[i - 1])) /* an unsaved buffer of a file that is there */
+            tier_out_record(&out, w->found[i], strlen(w->found[i]));
     item = o_item_of(out.bytes.data, out.bytes.size);
     o_out_fini(&out);
     return item;
 }
 
+/* What key is below dir, or NULL. */
+static const char *below(const char *dir, const char *key)
+{
+    char *start = join(dir, "");
+    size_t n = strlen(start), colon = strcspn(key, ":/");
+    bool is = !strncmp(key, start, n);
+
+    free(start);
+    if (is && !n && (*key == '/' || key[colon] == ':'))
+        is = false; /* of no root, or of another one */
+    if (is && !n && !strncmp(key, "./", 2))
+        n = 2; /* a name with a colon in the first root */
+    return is && key[n] ? key + n : NULL;
+}
+
+/* Unsaved buffers are listed, on disk or not. */
+static void walk_overlays(struct walk *w, const struct o_map *overlays, const char *dir, const char *glob)
+{
+    for (size_t i = 0; i < overlays->slots; i++)
+        for (const struct o_map_node *n = overlays->slot[i]; n; n = n->next) {
+            char *key = o_copy(n->key, n->key_size);
+            const char *rest = n->value ? below(dir, key) : NULL;
+
+            if (rest && o_glob(glob, rest))
+                found_add(w, key);
+            free(key);
+        }
+}
+
 /* A directory below that cannot be opened, or is gone, lists nothing. */
-static int list_now(const tier_cache *c, const char *dir, const char *glob, struct o_item **item)
+static int list_now(const tier_session *s, const char *dir, const char *glob, struct o_item **item)
 {
     struct walk w = {.pattern = pattern_of(glob)};
     struct walk_dir *first = o_alloc(sizeof *first);
@@ -274,7 +304,7 @@ static int list_now(const tier_cache *c, const char *dir, const char *glob, stru
         int one;
 
         w.todo = at->next;
-        one = walk_one(c, &w, at);
+        one = walk_one(s->cache, &w, at);
         if (at == first)
             rc = one;
         free(at->path);
@@ -283,6 +313,8 @@ static int list_now(const tier_cache *c, const char *dir, const char *glob, stru
             free(at);
     }
     free(first);
+    if (!rc)
+        walk_overlays(&w, &s->view->overlays, dir, glob);
     if (!rc)
         *item = records(&w);
     for (size_t i = 0; i < w.count; i++)
@@ -320,7 +352,7 @@ static struct o_listing *listing(tier_session *s, const char *dir, const char *g
     seen = o_look_stat(s, dir);
     l->rc = seen->stat_rc ? seen->stat_rc : S_ISDIR(seen->st.st_mode) ? 0 : TIER_EKIND;
     if (!l->rc) {
-        l->rc = list_now(s->cache, dir, glob, &l->item);
+        l->rc = list_now(s, dir, glob, &l->item);
         if (l->rc == TIER_EABSENT || l->rc == TIER_EKIND)
             l->rc = TIER_ECHANGED;
     }
