@@ -2,6 +2,7 @@
  * its call returned; a store that was moved away is noticed, and what it said before counts no more. */
 #include "tests/unit/process.h"
 #include <sys/syscall.h>
+#include "coherence/manager.h"
 
 /* LMDB calls this one, too: a commit stops when its meta page is written, before readers are given it. */
 static int stopped = -1, go_on = -1;
@@ -130,17 +131,36 @@ static void others_ban(struct world *w)
 /* The log is cut though no session has begun here since another process's row: a ban of ours has read it. */
 static void test_invalidations_in_turn(void **state)
 {
-    enum { TO_A_CUT = 70 };
     struct world *w = *state;
     world_open(w, "store.sync=none");
     const tier_type *t = define(w);
     assert_int_equal(world_get(w, t, "a"), 0);
     others_ban(w);
-    for (int i = 0; i < TO_A_CUT; i++)
+    for (int i = 0; i < TIER__BAN_MAX; i++)
         assert_int_equal(tier_invalidate(w->c, TIER_BY_TAG, "other"), 0);
     others_ban(w);
     assert_int_equal(world_get(w, t, "a"), 0);
     assert_int_equal(w->built, 1);
+}
+
+/* More than are kept: from the last of them on this process counts anew. Its row is there still when
+ * another's is read, and takes no place among those to come. */
+static void test_invalidations_beyond_number(void **state)
+{
+    struct world *w = *state;
+    world_open(w, "store.sync=none");
+    const tier_type *t = define(w);
+    for (int i = 0; i <= TIER__BAN_KNOWN; i++)
+        assert_int_equal(tier_invalidate(w->c, TIER_BY_TAG, "other"), 0);
+    others_ban(w);
+    assert_int_equal(world_get(w, t, "a"), 0);
+    for (int i = 1; i < TIER__BAN_KNOWN; i++)
+        assert_int_equal(tier_invalidate(w->c, TIER_BY_TAG, "other"), 0);
+    assert_int_equal(world_get(w, t, "a"), 0);
+    assert_int_equal(w->built, 1);
+    assert_int_equal(tier_invalidate(w->c, TIER_BY_TAG, "other"), 0);
+    assert_int_equal(world_get(w, t, "a"), 0);
+    assert_int_equal(w->built, 2);
 }
 
 /* Nobody can say what is invalidated in the store that is there now. */
@@ -172,6 +192,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_invalidation_under_way, world_setup, world_teardown),
         cmocka_unit_test_setup_teardown(test_invalidations_that_clash, world_setup, world_teardown),
         cmocka_unit_test_setup_teardown(test_invalidations_in_turn, world_setup, world_teardown),
+        cmocka_unit_test_setup_teardown(test_invalidations_beyond_number, world_setup, world_teardown),
         cmocka_unit_test_setup_teardown(test_store_moved_away, world_setup, world_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -378,6 +378,20 @@ static void links_within_are_followed(void **state)
     text_is("inside/none", "there\n");
 }
 
+/* "e/.." is no name for what is above e once e is gone, whatever has become of the file behind it. */
+static void the_way_back_needs_its_directory(void **state)
+{
+    (void)state;
+    command("mkdir e");
+    open_cache("src", true);
+    text_is("e/../u5", "u5\n");
+    assert_true(looks_at("e/../u5", "u5\n") == 0);
+    command("rmdir e");
+    text_is("e/../u5", NULL);
+    command("mkdir e");
+    text_is("e/../u5", "u5\n");
+}
+
 /* Sessions look below the directory that was opened, wherever it is by now. */
 static void a_directory_above_is_renamed(void **state)
 {
@@ -533,6 +547,7 @@ int main(void)
         TEST(an_edit_costs_its_own_look),
         TEST(files_with_several_links_are_looked_at),
         TEST(links_within_are_followed),
+        TEST(the_way_back_needs_its_directory),
         TEST(a_directory_above_is_renamed),
         TEST(the_root_is_replaced),
         TEST(mounts_are_noticed),
