@@ -114,6 +114,17 @@ err 'expected a time'
 run 16 prune --max-size lots
 err 'expected a size'
 run 16 prune --older-than -1
+for command in prune invalidate; do # a forgotten unit names everything
+    run 16 "$command" --older-than 7
+    err '7 has no unit: 7s, 7m, 7h or 7d$'
+    run 0 "$command" --help
+    out 's, m, h or d'
+done
+run 16 prune --max-size 2
+err '2 has no unit: 2B, 2KiB, 2MiB or 2GiB$'
+run 16 -n prune --max-size 2.5
+run 0 prune --help
+out 'B, KiB, MiB or GiB'
 run 16 warm
 run 16 warm --jobs 0x2 a.c
 run 16 explain
@@ -416,6 +427,7 @@ d="-d $work/cache"
     run 0 $d --json prune --max-size 1KiB
     json "d['variants'] > 0 and d['left_bytes'] <= 1024"
     run 0 $d check --read-data --sources
+    run 0 $d -n prune --max-size 0
     run 0 $d prune --older-than 0s
     out 'values of 0 bytes stay'
     run 0 $d check --read-data

@@ -264,14 +264,35 @@ bool tool_number(const tool *t, int option, uint64_t max, uint64_t *n)
     return isdigit((unsigned char)*text) && !*end && *n <= max ? true : expected(t, option, what);
 }
 
+/* What these two name is deleted or made a miss: a unit that was forgotten must not name everything. 0 needs
+ * none. */
+static bool lacks_unit(const tool *t, int option)
+{
+    const char *text = t->value[option];
+    char *end;
+    if ((option != OPT_MAX_SIZE && option != OPT_OLDER_THAN) || !isdigit((unsigned char)*text))
+        return false;
+    bool zero = strtod(text, &end) == 0;
+    int n = (int)(end - text);
+    if (zero || end[strspn(end, " ")])
+        return false;
+    tool_usage(tool_command_name(t->command),
+               option == OPT_MAX_SIZE ? "--%s: %.*s has no unit: %.*sB, %.*sKiB, %.*sMiB or %.*sGiB"
+                                      : "--%s: %.*s has no unit: %.*ss, %.*sm, %.*sh or %.*sd",
+               options[option].name, n, text, n, text, n, text, n, text, n, text);
+    return true;
+}
+
 bool tool_bytes(const tool *t, int option, uint64_t *n)
 {
     static const char *const units[] = {"", "B", "K", "KB", "KiB", "M", "MB", "MiB", "G", "GB", "GiB"};
     static const uint64_t factor[] = {1,       1,       1 << 10, 1 << 10, 1 << 10, 1 << 20,
                                       1 << 20, 1 << 20, 1 << 30, 1 << 30, 1 << 30};
+    if (lacks_unit(t, option))
+        return false;
     if (with_unit(t->value[option], units, factor, sizeof factor / sizeof *factor, n))
         return true;
-    return expected(t, option, "a size, as 4096, 64MiB or 2G");
+    return expected(t, option, "a size, as 4096B, 64MiB or 2G");
 }
 
 bool tool_read_duration(const char *text, int64_t *ms)
@@ -287,5 +308,6 @@ bool tool_read_duration(const char *text, int64_t *ms)
 
 bool tool_duration(const tool *t, int option, int64_t *ms)
 {
-    return tool_read_duration(t->value[option], ms) || expected(t, option, "a time, as 90, 90s, 12h or 7d");
+    return !lacks_unit(t, option) &&
+           (tool_read_duration(t->value[option], ms) || expected(t, option, "a time, as 90s, 12h or 7d"));
 }

@@ -31,8 +31,9 @@ enum { CLEAN = 0, REPAIRED = 1, DAMAGE_LEFT = 4, TROUBLE = 8, USAGE = 16, INTERR
     X(BUDGET, 0, "budget", "BYTES", "w", "hold no more than that, as in 64MiB (the file tier's)")          \
     X(TIME, 0, "time", "S", "w", "stop after so many seconds (the profile's)")                             \
     X(JOBS, 0, "jobs", "N", "w", "threads (the profile's)")                                                \
-    X(MAX_SIZE, 0, "max-size", "B", "p", "the oldest results go until values are no more, as in 500MiB")   \
-    X(OLDER_THAN, 0, "older-than", "T", "pi", "results made longer ago, as in 12h or 7d")                  \
+    X(MAX_SIZE, 0, "max-size", "B", "p",                                                                   \
+      "the oldest results go until values are no more: B, KiB, MiB or GiB")                                \
+    X(OLDER_THAN, 0, "older-than", "T", "pi", "results made longer ago than that: s, m, h or d, as in 7d") \
     X(PATTERN, 0, "pattern", "RE", "i", "results whose path matches the regular expression")               \
     X(TAG, 0, "tag", "T", "i", "results with that tag")                                                    \
     X(OUTPUT, 0, "output", "FILE", "t", "the trace to write (tierkit.trace)")                              \
@@ -83,8 +84,9 @@ const char *tool_command_name(int command);
 int tool_usage(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Values of options; false: said what was expected. */
 bool tool_number(const tool *t, int option, uint64_t max, uint64_t *n);
+/* A bare number is bytes, or seconds; --max-size and --older-than refuse it. */
 bool tool_bytes(const tool *t, int option, uint64_t *n);
-bool tool_duration(const tool *t, int option, int64_t *ms); /* a bare number is seconds */
+bool tool_duration(const tool *t, int option, int64_t *ms);
 bool tool_read_duration(const char *text, int64_t *ms);
 const char *tool_nearest(const char *word, const char *const *known, size_t n); /* NULL: none is near */
 /* help.c: to the waiting output */
