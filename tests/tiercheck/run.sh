@@ -549,6 +549,15 @@ timeout -s INT 0.02 "$check" -d "$work/cache" check --read-data --sources >"$wor
 status=$?
 [ $status -eq 124 ] || [ $status -eq 0 ] # it was too quick, or was interrupted
 ok 'an interrupt'
+for command in check '-n repair'; do # some of these delays fall into the work
+    for delay in 002 004 006 008 010 014 018 024 030; do
+        # shellcheck disable=SC2086
+        timeout -s INT "0.$delay" "$check" -d "$work/cache" $command >"$work/out" 2>>"$work/told" </dev/null
+    done
+done
+sort -u "$work/told" | grep 'interrupted' >"$work/err"
+! grep -qv 'interrupted; nothing was changed$' "$work/err"
+ok 'interrupted where nothing is repaired'
 run 0 -d "$work/cache" check
 
 echo "$passed passed, $failed failed"

@@ -138,7 +138,8 @@ static int finish(struct teller *w, int rc, const tier_check_report *r)
     else if (!rc)
         sum_text(w, r);
     if (rc == TIER_ECANCELED)
-        say(t, "interrupted; what was repaired stays repaired");
+        say(t, w->mending ? "interrupted; what was repaired stays repaired"
+                          : "interrupted; nothing was changed");
     else if (rc)
         say(t, "%s", *tier_admin_detail(t->admin) ? tier_admin_detail(t->admin) : tier_strerror(rc));
     return status;
