@@ -420,6 +420,16 @@ static int group_write(tier_cache *c, struct tier__pending *list, size_t count, 
     return rc;
 }
 
+static void unwritten(tier_cache *c, int rc, size_t count)
+{
+    char why[200];
+    snprintf(why, sizeof why, "%s", tier_strerror(rc));
+    if (rc == TIER_EIO)
+        tier__store_lacks(c->store, why, sizeof why);
+    tier__log(&c->base, TIER_LOG_WARNING, "store: what waited for it (results: %zu) stays in memory: %s",
+              count, why);
+}
+
 int tier__pending_flush(tier_cache *c, bool force)
 {
     if (!tier__stores(c))
@@ -453,9 +463,7 @@ int tier__pending_flush(tier_cache *c, bool force)
         } else {
             tier__replaced_unwritten(c, &replacing);
             tier__count(&c->base, TIER__STORE_SKIPPED, 1);
-            tier__log(&c->base, TIER_LOG_WARNING,
-                      "store: what waited for it (results: %zu) stays in memory: %s", count,
-                      rc == TIER_EIO ? "the store says why" : tier_strerror(rc));
+            unwritten(c, rc, count);
         }
         tier__pending_done(c, list, last, count);
     }

@@ -127,6 +127,7 @@ void tier__write_abort(tier__write **w);
 /* fdatasync, whatever the mode; for seal. TIER_EIO: after a failed sync the store is used no more and
  * quarantined by the next open. */
 int tier__store_sync(tier__store *st);
+void tier__store_lacks(tier__store *st, char *text, size_t size); /* why a commit has just failed with EIO */
 
 /* Leases by key among the handles on one store, of all processes. They are advice: no answer depends on them.
  * None is passed on by fork, each ends with its handle at the latest. */

@@ -26,6 +26,9 @@ void tier__strikes_close(tier__store *st);
 void tier__strikes_forget(tier__store *st); /* in a child: the parent's */
 void tier__strikes_look(tier__store *st);   /* is its file whole? */
 
+/* Is there no room to write? Then text says what is lacking. */
+bool tier__env_full(const struct tier__env *env, char *text, size_t size);
+
 /* Where a value goes once its plain size is known. */
 struct tier__sink {
     void *(*alloc)(void *user, size_t size);

@@ -6,18 +6,15 @@
  * the commit, whichever comes first. */
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/resource.h>
-#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 #include "tiers/checksum.h"
 #include "tiers/store_parts.h"
 
 enum {
-    APPLY_TRIES = 24,       /* 4 MiB doubled 14 times is 64 GiB; some for maps resized by others */
-    CHECK_READERS = 16,     /* commits between looks for dead readers, who keep old pages from reuse */
-    FULL_MARGIN = 16 << 20, /* less left on the disk explains a short write */
-    RAW = 0xff              /* as an op's table: its key is the database's */
+    APPLY_TRIES = 24,   /* 4 MiB doubled 14 times is 64 GiB; some for maps resized by others */
+    CHECK_READERS = 16, /* commits between looks for dead readers, who keep old pages from reuse */
+    RAW = 0xff          /* as an op's table: its key is the database's */
 };
 
 struct op {
@@ -385,18 +382,6 @@ static enum tier__db_rc apply(tier__write *w)
     return rc;
 }
 
-/* LMDB reports a short write, the usual form of a full disk, as EIO. */
-static bool disk_full(const struct tier__env *env)
-{
-    struct statvfs v;
-    struct rlimit limit;
-    uint64_t used = atomic_load(&env->seen);
-    if (fstatvfs(tier__db_fd(env->db), &v) == 0 && (uint64_t)v.f_bavail * v.f_frsize < FULL_MARGIN)
-        return true;
-    return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
-           limit.rlim_cur < used + ((uint64_t)1 << 30);
-}
-
 static int grow(tier__write *w)
 {
     struct tier__env *env = w->st->env;
@@ -423,8 +408,10 @@ static int apply_all(tier__write *w)
         else if (db == TIER__DB_MAP_RESIZED)
             rc = tier__env_remap(base, env, 0, w->st->write_deadline_ms);
         else {
-            if (db == TIER__DB_IO && disk_full(env))
-                db = TIER__DB_NO_SPACE;
+            char why[200];
+            if (db == TIER__DB_IO && tier__env_full(env, why, sizeof why))
+                db =
+                    TIER__DB_NO_SPACE; /* LMDB reports a short write, the usual form of a full disk, as EIO */
             if (db)
                 tier__log(base, TIER_LOG_WARNING, "store %s: a commit of %zu records failed (%s)", env->path,
                           w->count,

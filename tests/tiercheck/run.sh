@@ -183,6 +183,23 @@ if [ "$(id -u)" -ne 0 ]; then
     chmod 700 "$work/closed"
 fi
 
+# ---- no room: the reason is told
+mkdir "$work/many" && i=0
+while [ $i -lt 20 ]; do
+    seq -f "int f${i}_%.0f(int x, char *text) { return x; }" 1 60 >"$work/many/$i.c"
+    i=$((i + 1))
+done
+(
+    ulimit -f 256
+    "$lint" -d "$work/small" --no-system "$work/many"
+) >"$work/out" 2>"$work/err"
+err 'stays in memory: no space: this process may write files of [1-9][0-9]* bytes'
+if mkdir "$work/full" && mount -t tmpfs -o size=300k none "$work/full" 2>"$work/err"; then # needs root
+    "$lint" -d "$work/full" --no-system "$work/many" >"$work/out" 2>"$work/err"
+    umount "$work/full"
+    err 'stays in memory: no space: [0-9]* bytes free: free some or choose another directory with -d / TIERKIT_DIR$'
+fi
+
 # ---- a cache, clean
 "$lint" -d "$work/cache" --no-system . >"$work/lint" 2>&1
 d="-d $work/cache"
