@@ -44,6 +44,11 @@ static void name_value(tier_cache *c, const tier__entry *e, struct tier__buf *ou
     pthread_mutex_unlock(&c->graph);
 }
 
+static const char *plural(uint64_t n)
+{
+    return n == 1 ? "" : "s";
+}
+
 bool tier__live_text(tier_cache *c, struct tier__buf *out)
 {
     tier__entry *shown[SHOWN];
@@ -57,14 +62,16 @@ bool tier__live_text(tier_cache *c, struct tier__buf *out)
             shown[count++] = tier__entry_ref(l->entry);
     pthread_mutex_unlock(&c->world_lock);
     unsigned streams = tier__hub_subscribers(c->hub);
-    tier__buf_printf(out, "%llu live sessions (the last begun is %llu), %llu detached values",
-                     (unsigned long long)live, (unsigned long long)first, (unsigned long long)detached);
+    tier__buf_printf(out, "%llu live session%s", (unsigned long long)live, plural(live));
+    if (live)
+        tier__buf_printf(out, " (the last begun is %llu)", (unsigned long long)first);
+    tier__buf_printf(out, ", %llu detached value%s", (unsigned long long)detached, plural(detached));
     for (uint32_t i = 0; i < count; i++) {
         tier__buf_printf(out, i ? ", " : " (");
         name_value(c, shown[i], out);
         tier__entry_unref(shown[i]);
     }
-    tier__buf_printf(out, "%s%s, %u open streams", detached > count && count ? ", ..." : "", count ? ")" : "",
-                     streams);
+    tier__buf_printf(out, "%s%s, %u open stream%s", detached > count && count ? ", ..." : "",
+                     count ? ")" : "", streams, plural(streams));
     return live || detached || streams;
 }

@@ -320,6 +320,8 @@ d="-d $work/cache"
     # ---- warm
     run 0 $d warm a.c sub
     out 'files warmed'
+    run 0 -d "$work/warm" warm --depth 0 a.c
+    out '^1 file warmed'
     run 0 $d --json warm --depth 0 a.c
     json "d['warmed'] + d['known'] == 1"
     run 0 $d --json warm --depth 2 --budget 1MiB --time 60 --jobs 2 .
@@ -464,6 +466,7 @@ run 8 trace replay a.h
 err 'a.h is no trace'
 run 8 trace replay "$work/none"
 run 16 trace replay --policy fifo "$work/none"
+err 'expected worth, s3fifo, gdsf, lru or belady$'
 run 16 trace replay --size much "$work/none"
 run 3 trace record --output "$trace" -- sh -c 'exit 3'
 run 127 trace record --output "$trace" -- "$work/none"

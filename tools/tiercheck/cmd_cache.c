@@ -139,7 +139,7 @@ int run_invalidate(tool *t)
         out_text(t, "' that were made before now");
         if (!way->pattern)
             out_printf(t, "; %llu remembered result%s match%s now", (unsigned long long)matching,
-                       matching == 1 ? "" : "s", matching == 1 ? "es" : "");
+                       plural(matching), matching == 1 ? "es" : "");
         out_text(t, "\n");
     }
     return CLEAN;
@@ -279,19 +279,20 @@ static void warm_report(tool *t, const tier_warm_report *r, size_t roots)
     if (t->value[OPT_QUIET])
         return;
     if (t->value[OPT_DRY]) {
-        out_printf(t, "would begin at %zu files\n", roots);
+        out_printf(t, "would begin at %zu file%s\n", roots, plural(roots));
         return;
     }
     const char *comma = "";
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (rows[i].n || i == 0) {
-            out_printf(t, "%s%llu files %s", comma, (unsigned long long)rows[i].n, rows[i].text);
+            out_printf(t, "%s%llu file%s %s", comma, (unsigned long long)rows[i].n, plural(rows[i].n),
+                       rows[i].text);
             comma = ", ";
         }
     out_text(t, "; ");
     out_bytes(t, (double)r->bytes);
-    out_printf(t, ", %u levels, %llu names that lead to no file\n", r->depth,
-               (unsigned long long)r->unresolved);
+    out_printf(t, ", %u level%s, %llu name%s that lead%s to no file\n", r->depth, plural(r->depth),
+               (unsigned long long)r->unresolved, plural(r->unresolved), r->unresolved == 1 ? "s" : "");
 }
 
 static int warm(tool *t, tier_cache *c, const tier_warm_options *o, struct paths *p)

@@ -113,12 +113,12 @@ static void sum_text(struct teller *w, const tier_check_report *r)
         out_printf(t, "clean, ");
     else if (w->mending)
         out_printf(t, "%llu of %llu problem%s repaired, ", (unsigned long long)r->repaired,
-                   (unsigned long long)r->damage, r->damage == 1 ? "" : "s");
+                   (unsigned long long)r->damage, plural(r->damage));
     else
-        out_printf(t, "%llu problem%s found, ", (unsigned long long)r->damage, r->damage > 1 ? "s" : "");
-    out_printf(t, "%llu record%s", (unsigned long long)r->records, r->records == 1 ? "" : "s");
+        out_printf(t, "%llu problem%s found, ", (unsigned long long)r->damage, plural(r->damage));
+    out_printf(t, "%llu record%s", (unsigned long long)r->records, plural(r->records));
     if (r->files)
-        out_printf(t, " and %llu file%s", (unsigned long long)r->files, r->files == 1 ? "" : "s");
+        out_printf(t, " and %llu file%s", (unsigned long long)r->files, plural(r->files));
     out_printf(t, " looked at%s\n", r->complete ? "" : "; the time was up before all were");
     if (r->left && !w->mending && !t->value[OPT_QUIET])
         out_printf(t,

@@ -269,16 +269,18 @@ int run_prune(tool *t)
     if (t->value[OPT_JSON]) {
         prune_json(t, &r);
     } else if (!t->value[OPT_QUIET]) {
-        out_printf(t, "%s %llu variants (%llu whole requests), %llu values of ",
-                   o.dry_run ? "would drop" : "dropped", (unsigned long long)r.variants,
-                   (unsigned long long)r.requests, (unsigned long long)r.values);
+        out_printf(t, "%s %llu variant%s (%llu whole request%s), %llu value%s of ",
+                   o.dry_run ? "would drop" : "dropped", (unsigned long long)r.variants, plural(r.variants),
+                   (unsigned long long)r.requests, plural(r.requests), (unsigned long long)r.values,
+                   plural(r.values));
         out_bytes(t, (double)r.bytes);
-        out_printf(t, ", %llu lists of leaves; values of ", (unsigned long long)r.leaf_lists);
+        out_printf(t, ", %llu list%s of leaves; values of ", (unsigned long long)r.leaf_lists,
+                   plural(r.leaf_lists));
         out_bytes(t, (double)r.left_bytes);
         out_printf(t, " %s\n", o.dry_run ? "would stay" : "stay");
         if (r.aside) {
             out_printf(t, "%s %llu store%s that %s moved aside, of ", o.dry_run ? "would delete" : "deleted",
-                       (unsigned long long)r.aside, r.aside == 1 ? "" : "s", r.aside == 1 ? "was" : "were");
+                       (unsigned long long)r.aside, plural(r.aside), r.aside == 1 ? "was" : "were");
             out_bytes(t, (double)r.aside_bytes);
             out_text(t, "\n");
         }

@@ -81,12 +81,12 @@ static void on_row(void *user, const tier_replay_row *r)
         return;
     }
     if (w->tier != r->tier) {
-        out_printf(t, "%s%s tier: %llu keys of ", w->rows ? "\n" : "", tier_name(r->tier),
-                   (unsigned long long)r->keys);
+        out_printf(t, "%s%s tier: %llu key%s of ", w->rows ? "\n" : "", tier_name(r->tier),
+                   (unsigned long long)r->keys, plural(r->keys));
         out_bytes(t, (double)r->footprint);
         out_text(t, ", a budget of ");
         out_bytes(t, (double)r->budget);
-        out_printf(t, ", %llu gets of ", (unsigned long long)r->gets);
+        out_printf(t, ", %llu get%s of ", (unsigned long long)r->gets, plural(r->gets));
         out_bytes(t, (double)r->bytes);
         out_printf(t, " that take %.2f s to compute\n%-10s %12s %9s %14s %9s\n", (double)r->cost_us / 1e6,
                    "policy", "misses", "misses %", "missed bytes %", "saved %");
@@ -134,7 +134,7 @@ static int replay(tool *t)
     if (t->value[OPT_JSON])
         out_text(t, "]");
     if (rc == TIER_EINVAL)
-        return tool_usage("trace", "--policy = '%s': expected s3fifo, gdsf, lru or belady", o.policy);
+        return tool_usage("trace", "--policy = '%s': expected worth, s3fifo, gdsf, lru or belady", o.policy);
     if (rc && !t->value[OPT_JSON])
         return fail(t, rc, tier_admin_detail(t->admin));
     if (rc) {

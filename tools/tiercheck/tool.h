@@ -92,6 +92,11 @@ const char *tool_nearest(const char *word, const char *const *known, size_t n); 
 /* help.c: to the waiting output */
 void tool_help(tool *t, int command); /* -1: of the tool */
 
+static inline const char *plural(uint64_t n) /* "%llu file%s" */
+{
+    return n == 1 ? "" : "s";
+}
+
 /* output.c */
 void out_text(tool *t, const char *text);
 void out_printf(tool *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
