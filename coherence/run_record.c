@@ -22,8 +22,13 @@ void tier__run_open(tier_cache *c)
 {
     const char *path = getenv("TIERKIT_RUN_LOG");
     int fd = -1;
-    if (!path || !*path || !c->store)
+    if (!path || !*path)
         return;
+    if (!c->store) {
+        tier__log(&c->base, TIER_LOG_WARNING, "no run log: TIERKIT_RUN_LOG=%s: this cache has no store",
+                  path);
+        return;
+    }
     int rc = tier__append_open(path, &fd);
     struct tier__run_log *l = rc ? NULL : tier__zalloc(&c->base, 1, sizeof *l);
     if (!l) {

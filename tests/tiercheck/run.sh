@@ -469,10 +469,14 @@ run 16 trace replay --policy fifo "$work/none"
 err 'expected worth, s3fifo, gdsf, lru or belady$'
 run 16 trace replay --size much "$work/none"
 run 3 trace record --output "$trace" -- sh -c 'exit 3'
+run 8 trace record --output "$work/no.trace" -- true
+err 'true asked no cache for anything: no trace was made$'
 run 127 trace record --output "$trace" -- "$work/none"
 run 0 trace record --output "$trace" -- "$lint" -d "$work/traced" --no-system .
 echo 'int g(void);' >>a.h
 run 0 trace record --output "$trace" -- "$lint" -d "$work/traced" --no-system .
+run 8 trace record --output "$trace" -- true
+err 'nothing was added to the trace$'
 run 0 --json trace replay --policy belady --size 1000MiB "$trace"
 json "[r['tier'] for r in d['rows']] == ['file', 'tree', 'delta'] and all(r['misses'] <= r['keys'] for r in d['rows'])"
 cp "$work/out" "$work/first"
@@ -488,6 +492,9 @@ out '^lru '
 
 # ---- recorded runs
 log=$work/run.log
+TIERKIT_RUN_LOG=$log "$lint" --no-cache --no-system . >"$work/out" 2>"$work/err"
+[ "$(grep -c "no run log: TIERKIT_RUN_LOG=$log: this cache has no store" "$work/err")" -eq 1 ]
+ok 'a run without a store is not recorded, and says so once'
 run 16 replay
 run 8 -d "$work/recorded" replay "$work/none"
 run 8 -d "$work/recorded" replay a.h

@@ -4,25 +4,21 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 /* ---- record ---- */
-static int record(tool *t)
+static off_t size_of_file(const char *path)
 {
-    const char *path = t->value[OPT_OUTPUT] ? t->value[OPT_OUTPUT] : "tierkit.trace";
+    struct stat st;
+    return stat(path, &st) ? -1 : st.st_size;
+}
+
+/* Runs CMD; its status, as a shell has it. */
+static int run_command(tool *t)
+{
     int status = 0;
-    if (t->arg_count < 2)
-        return tool_usage("trace", "'trace record' needs a command: tiercheck trace record -- CMD...");
-    char *full = *path == '/' ? strdup(path) : NULL;
-    char *here = full ? NULL : getcwd(NULL, 0);
-    if (here && (full = malloc(strlen(here) + strlen(path) + 2)))
-        sprintf(full, "%s/%s", here, path); /* CMD may change directories */
-    free(here);
-    int set = full ? setenv("TIERKIT_TRACE", full, 1) : -1;
-    free(full);
-    if (set)
-        return fail(t, TIER_ENOMEM, NULL);
     pid_t pid = fork();
     if (pid < 0)
         return fail(t, TIER_ENOMEM, strerror(errno));
@@ -35,9 +31,30 @@ static int record(tool *t)
     }
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
-    if (WIFSIGNALED(status))
-        return 128 + WTERMSIG(status);
-    return WEXITSTATUS(status);
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static int record(tool *t)
+{
+    const char *path = t->value[OPT_OUTPUT] ? t->value[OPT_OUTPUT] : "tierkit.trace";
+    if (t->arg_count < 2)
+        return tool_usage("trace", "'trace record' needs a command: tiercheck trace record -- CMD...");
+    char *full = *path == '/' ? strdup(path) : NULL;
+    char *here = full ? NULL : getcwd(NULL, 0);
+    if (here && (full = malloc(strlen(here) + strlen(path) + 2)))
+        sprintf(full, "%s/%s", here, path); /* CMD may change directories */
+    free(here);
+    int set = full ? setenv("TIERKIT_TRACE", full, 1) : -1;
+    free(full);
+    if (set)
+        return fail(t, TIER_ENOMEM, NULL);
+    off_t before = size_of_file(path);
+    int status = run_command(t);
+    if (status || size_of_file(path) != before)
+        return status;
+    say(t, "%s asked no cache for anything: %s", t->args[1],
+        before < 0 ? "no trace was made" : "nothing was added to the trace");
+    return TROUBLE;
 }
 
 /* ---- replay ---- */

@@ -53,11 +53,10 @@ static const char *const more[] = {
     "made before now, become misses, in every program that uses the cache, from its next session on.\n",
     /* trace */
     "record runs CMD with TIERKIT_TRACE set: each get and put of the memory of every cache that it opens is\n"
-    "appended to the file, as tier, eight bytes of the key, size and cost; contents are not. Its exit status "
-    "is\n"
-    "CMD's. replay says what each policy would have made of that in a budget of that size: misses, missed\n"
-    "bytes, and how much of the time of computing it would have saved. pack joins traces into a small one\n"
-    "without keys, fit to be handed on.\n",
+    "appended to the file, as tier, eight bytes of the key, size and cost; contents are not. Its exit\n"
+    "status is CMD's, or 8 where nothing was recorded. replay says what each policy would have made of that\n"
+    "in a budget of that size: misses, missed bytes, and how much of the time of computing it would have\n"
+    "saved. pack joins traces into a small one without keys, fit to be handed on.\n",
     /* replay */
     "A program that runs with TIERKIT_RUN_LOG=LOG appends to it what its sessions see, by digests, and what\n"
     "they ask for and get. replay goes through the requests in their order and looks each up in the store "
