@@ -288,7 +288,8 @@ static int call_build(tier_session *s, tier__node *n, struct tier__built *b)
     tier__out_init(&out, c, n->type);
     int rc = def->build(s, &q, &out, def->user);
     if (rc > 0)
-        rc = tier__fail(s, TIER_EINVAL, "build of type %s returned %d: 0 or a negative TIER_E... is allowed",
+        rc = tier__fail(s, TIER_EINVAL,
+                        "type %s: its build returned %d, which is no TIER_E...: return 0 or tier_fail(...)",
                         n->type->name, rc);
     if (!rc)
         rc = out.error;
@@ -393,6 +394,17 @@ void tier__orphans_free(tier__view *v)
     }
 }
 
+/* A build failed and left no words. Of a number that no call of the library hands to a build, whoever wrote
+ * the build needs to hear that it is its own. */
+static void unexplained(tier_session *s, const char *type, int rc)
+{
+    if (rc == TIER_EINVAL || rc == TIER_END || strcmp(tier_errname(rc), "TIER_UNKNOWN") == 0)
+        tier__say(s, rc, "type %s: its build returned %d (%s): return tier_fail(...)", type, rc,
+                  tier_strerror(rc));
+    else
+        tier__say(s, rc, "type %s: %s", type, tier_strerror(rc));
+}
+
 static int build(tier_session *s, tier__node *n, const struct tier__cause *cause, bool audit,
                  struct tier__built *b)
 {
@@ -432,7 +444,7 @@ static int build(tier_session *s, tier__node *n, const struct tier__cause *cause
     if (f.out_of_memory)
         rc = TIER_ENOMEM;
     if (!f.fail_text && rc && s->detail.size == 0)
-        tier__say(s, rc, "type %s: %s", n->type->name, tier_strerror(rc));
+        unexplained(s, n->type->name, rc);
     tier__scope_end(s, &f.scope);
     s->frame = f.below;
     s->nest--;

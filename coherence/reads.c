@@ -52,13 +52,17 @@ static int read_dep(tier_session *s, int kind, struct tier__path *p, uint32_t fi
 
 static int seen_fail(tier_session *s, int seen, const char *what, const char *path)
 {
-    int rc;
+    int rc, prefix = (int)strcspn(path, ":/");
     const char *why = seen == TIER_EABSENT   ? "it is not there"
                       : seen == TIER_EACCESS ? "permission denied"
                                              : "it is of another kind";
     if (seen == TIER_EKIND && strcmp(what, "read") == 0)
         why = "not a regular file, or larger than 256 MiB";
-    rc = tier__fail(s, seen, "cannot %s %s: %s", what, *path ? path : ".", why);
+    if (seen == TIER_EABSENT && prefix && path[prefix] == ':' && !tier__path_misread(s->cache, path))
+        rc =
+            tier__fail(s, seen, "cannot %s %s: %s, and no root is named %.*s", what, path, why, prefix, path);
+    else
+        rc = tier__fail(s, seen, "cannot %s %s: %s", what, *path ? path : "an empty path (the root)", why);
     tier__handed(s, rc, (char *)s->detail.data);
     return rc;
 }
@@ -155,6 +159,13 @@ int tier_list(tier_session *s, const char *dir, const char *glob, tier_value *v)
     return tier__lend(s, e, TIER_HIT, v);
 }
 
+static const char *nowhere(int kind)
+{
+    return kind == TIER__K_ENV      ? "the environment has no "
+           : kind == TIER__K_CONFIG ? "no setting is named config."
+                                    : "no input is named ";
+}
+
 static int read_named(tier_session *s, int kind, const char *what, const char *name, tier_value *v)
 {
     tier__entry *e = NULL;
@@ -170,7 +181,7 @@ static int read_named(tier_session *s, int kind, const char *what, const char *n
     if (!rc)
         rc = read_dep(s, kind, NULL, 0, name, &e, &seen);
     if (rc || seen)
-        return rc ? rc : tier__fail(s, seen, "%s %s is not set", tier__kind_name(kind), name);
+        return rc ? rc : tier__fail(s, seen, "%s%s", nowhere(kind), name);
     return tier__lend(s, e, TIER_HIT, v);
 }
 
