@@ -144,6 +144,16 @@ run 16 profile lits
 err "did you mean 'list'"
 run 16 profile diff dev nowhere
 run 16 -C
+for command in 'chekc --json' '--json' '--json stats --read-data' '--json prune --older-than 7' '--json explain' \
+    '--json profile lits' '--json invalidate --type t --tag u' '--profile prodction --json check' '--json -C'; do
+    # shellcheck disable=SC2086
+    run 16 $command
+    json "list(d) == ['schema', 'error', 'exit'] and d['exit'] == 16 and d['error']"
+done
+run 16 trace record -- # what is behind -- is the command's
+run 16 -- check --json
+[ ! -s "$work/out" ]
+ok 'no JSON where none is asked for'
 
 # ---- nothing there, no cache, no directory
 for command in check repair stats prune 'explain a.c' 'inspect tree:9f86d081_2c26b46b68ffc68f'; do
@@ -466,6 +476,8 @@ run 8 trace replay a.h
 err 'a.h is no trace'
 run 8 trace replay "$work/none"
 run 16 trace replay --policy fifo "$work/none"
+run 16 --json trace replay --policy fifo "$work/none"
+json "d['exit'] == 16"
 err 'expected worth, s3fifo, gdsf, lru or belady$'
 run 16 trace replay --size much "$work/none"
 run 3 trace record --output "$trace" -- sh -c 'exit 3'

@@ -90,7 +90,7 @@ static int invalidate(tool *t, const struct way *way, const char *what)
     int rc = way->pattern ? tier_invalidate_pattern(c, way->by, what) : tier_invalidate(c, way->by, what);
     if (rc == TIER_EINVAL) {
         tier_close(&c);
-        return tool_usage("invalidate", "'%s' is no pattern that can be used", what);
+        return tool_usage(t, "invalidate", "'%s' is no pattern that can be used", what);
     }
     status = rc ? fail(t, rc, "the invalidation could not be committed") : CLEAN;
     return close_cache(t, &c, status);
@@ -105,14 +105,14 @@ int run_invalidate(tool *t)
     int64_t ms;
     int status, rc = 0;
     if (!way)
-        return tool_usage("invalidate",
+        return tool_usage(t, "invalidate",
                           "invalidate takes one of PATH, --pattern, --tag, --type, --type-pattern and "
                           "--older-than");
     const char *what = way->option < 0 ? path : t->value[way->option], *given = what;
     if (way->option < 0 && (rc = tier_admin_path(t->admin, t->args[0], path, sizeof path)))
         return fail(t, rc, NULL);
     if (!*what)
-        return tool_usage("invalidate", "%s", "an empty name matches nothing");
+        return tool_usage(t, "invalidate", "%s", "an empty name matches nothing");
     if (way->by == TIER_BY_AGE) {
         if (!tool_duration(t, OPT_OLDER_THAN, &ms))
             return USAGE;
@@ -326,7 +326,7 @@ int run_warm(tool *t)
     struct paths p = {.at = NULL};
     int status;
     if (!t->arg_count)
-        return tool_usage("warm", "warm takes PATHs of files or directories; 'tiercheck warm .' is all");
+        return tool_usage(t, "warm", "warm takes PATHs of files or directories; 'tiercheck warm .' is all");
     if (!warm_options(t, &o))
         return USAGE;
     tier_cache *c = tool_cache(t, &status);

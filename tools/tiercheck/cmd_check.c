@@ -149,8 +149,8 @@ static int run(tool *t, struct teller *w, tier_check_options *o, bool repair)
 {
     tier_check_report r = TIER_INIT(tier_check_report);
     if (t->arg_count)
-        return tool_usage(tool_command_name(t->command), "'%s' takes no '%s'", tool_command_name(t->command),
-                          t->args[0]);
+        return tool_usage(t, tool_command_name(t->command), "'%s' takes no '%s'",
+                          tool_command_name(t->command), t->args[0]);
     w->t = t;
     o->user = w;
     o->found = found;

@@ -6,7 +6,7 @@
 
 static int no_arguments(tool *t)
 {
-    return t->arg_count ? tool_usage(tool_command_name(t->command), "'%s' takes no '%s'",
+    return t->arg_count ? tool_usage(t, tool_command_name(t->command), "'%s' takes no '%s'",
                                      tool_command_name(t->command), t->args[0])
                         : CLEAN;
 }
@@ -207,7 +207,7 @@ int run_explain(tool *t)
     char path[PATH_MAX + 256];
     const char *format = t->value[OPT_JSON] ? "json" : t->value[OPT_VERBOSE] ? "full" : "text";
     if (t->arg_count != 1)
-        return tool_usage("explain", "explain takes one PATH");
+        return tool_usage(t, "explain", "explain takes one PATH");
     int rc = tier_admin_path(t->admin, t->args[0], path, sizeof path);
     if (!rc)
         rc = tier_explain_path(t->admin, path, format, out_sink, t);
@@ -226,10 +226,10 @@ int run_explain(tool *t)
 int run_inspect(tool *t)
 {
     if (t->arg_count != 1)
-        return tool_usage("inspect", "inspect takes one KEY");
+        return tool_usage(t, "inspect", "inspect takes one KEY");
     int rc = tier_inspect(t->admin, t->args[0], t->value[OPT_JSON] ? "json" : "text", out_sink, t);
     if (rc == TIER_EINVAL)
-        return tool_usage("inspect", "%s", tier_admin_detail(t->admin));
+        return tool_usage(t, "inspect", "%s", tier_admin_detail(t->admin));
     return rc ? fail(t, rc, tier_admin_detail(t->admin)) : CLEAN;
 }
 

@@ -138,7 +138,7 @@ static int diff(tool *t, struct showing *w)
     w->from = given == 2 ? profile_of(t->args[1]) : given == 1 ? profile_of(w->name) : -1;
     w->to = given ? profile_of(t->args[given]) : -1;
     if (given > 2 || (given && (w->from < 0 || w->to < 0)))
-        return tool_usage("profile", "profile diff takes up to two of dev, ci and production");
+        return tool_usage(t, "profile", "profile diff takes up to two of dev, ci and production");
     if (t->value[OPT_JSON])
         out_text(t, "{\"schema\":1,\"command\":\"profile diff\",\"differences\":[");
     else if (given)
@@ -163,12 +163,13 @@ int run_profile(tool *t)
     if (strcmp(what, "diff") == 0)
         return diff(t, &w);
     if (t->arg_count > 1)
-        return tool_usage("profile", "profile %s takes no '%s'", what, t->args[1]);
+        return tool_usage(t, "profile", "profile %s takes no '%s'", what, t->args[1]);
     if (strcmp(what, "list") == 0)
         return list(t, w.name, origin);
     if (strcmp(what, "show") == 0)
         return show(t, &w, origin);
     const char *near = *what ? tool_nearest(what, known, 3) : NULL;
-    return tool_usage("profile", "profile takes list, show or diff%s%s%s%s%s%s", *what ? ", not '" : "", what,
-                      *what ? "'" : "", near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    return tool_usage(t, "profile", "profile takes list, show or diff%s%s%s%s%s%s", *what ? ", not '" : "",
+                      what, *what ? "'" : "", near ? "; did you mean '" : "", near ? near : "",
+                      near ? "'?" : "");
 }

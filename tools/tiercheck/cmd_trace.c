@@ -38,7 +38,7 @@ static int record(tool *t)
 {
     const char *path = t->value[OPT_OUTPUT] ? t->value[OPT_OUTPUT] : "tierkit.trace";
     if (t->arg_count < 2)
-        return tool_usage("trace", "'trace record' needs a command: tiercheck trace record -- CMD...");
+        return tool_usage(t, "trace", "'trace record' needs a command: tiercheck trace record -- CMD...");
     char *full = *path == '/' ? strdup(path) : NULL;
     char *here = full ? NULL : getcwd(NULL, 0);
     if (here && (full = malloc(strlen(here) + strlen(path) + 2)))
@@ -115,7 +115,7 @@ static void on_row(void *user, const tier_replay_row *r)
                percent(r->hit_cost_us, r->cost_us));
 }
 
-static bool size_of(const tool *t, tier_replay_options *o)
+static bool size_of(tool *t, tier_replay_options *o)
 {
     const char *text = t->value[OPT_SIZE];
     char *end;
@@ -126,7 +126,7 @@ static bool size_of(const tool *t, tier_replay_options *o)
         o->part = strtod(text, &end) / 100;
         if (end[0] == '%' && end != text && o->part > 0 && o->part <= 100)
             return true;
-        tool_usage("trace", "--size = '%s': expected a size, as 64MiB, or a part, as 10%%", text);
+        tool_usage(t, "trace", "--size = '%s': expected a size, as 64MiB, or a part, as 10%%", text);
         return false;
     }
     return tool_bytes(t, OPT_SIZE, &o->bytes);
@@ -137,7 +137,7 @@ static int replay(tool *t)
     struct table w = {.t = t};
     tier_replay_options o = TIER_INIT(tier_replay_options);
     if (t->arg_count < 2)
-        return tool_usage("trace", "'trace replay' needs a trace");
+        return tool_usage(t, "trace", "'trace replay' needs a trace");
     if (!size_of(t, &o))
         return USAGE;
     o.files = (const char *const *)(t->args + 1);
@@ -151,7 +151,8 @@ static int replay(tool *t)
     if (t->value[OPT_JSON])
         out_text(t, "]");
     if (rc == TIER_EINVAL)
-        return tool_usage("trace", "--policy = '%s': expected worth, s3fifo, gdsf, lru or belady", o.policy);
+        return tool_usage(t, "trace", "--policy = '%s': expected worth, s3fifo, gdsf, lru or belady",
+                          o.policy);
     if (rc && !t->value[OPT_JSON])
         return fail(t, rc, tier_admin_detail(t->admin));
     if (rc) {
@@ -169,7 +170,7 @@ static int replay(tool *t)
 static int pack(tool *t)
 {
     if (t->arg_count < 3)
-        return tool_usage("trace", "'trace pack' needs a name for the new trace, and traces");
+        return tool_usage(t, "trace", "'trace pack' needs a name for the new trace, and traces");
     int rc =
         tier_trace_pack(t->admin, (const char *const *)(t->args + 2), (size_t)t->arg_count - 2, t->args[1]);
     return rc ? fail(t, rc, tier_admin_detail(t->admin)) : CLEAN;
@@ -184,6 +185,6 @@ int run_trace(tool *t)
         return replay(t);
     if (strcmp(what, "pack") == 0)
         return pack(t);
-    return tool_usage("trace", "trace takes record, replay or pack%s%s%s", *what ? ", not '" : "", what,
+    return tool_usage(t, "trace", "trace takes record, replay or pack%s%s%s", *what ? ", not '" : "", what,
                       *what ? "'" : "");
 }

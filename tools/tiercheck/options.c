@@ -76,14 +76,24 @@ const char *tool_nearest(const char *word, const char *const *known, size_t n)
     return near;
 }
 
-int tool_usage(const char *command, const char *format, ...)
+int tool_usage(tool *t, const char *command, const char *format, ...)
 {
+    char text[1024];
     va_list args;
     fputs("tiercheck: ", stderr);
     va_start(args, format);
     err_shown(format, args);
     va_end(args);
     fprintf(stderr, "\ntiercheck: 'tiercheck %s%s--help' says more\n", command, *command ? " " : "");
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (t->json) {
+        t->out_size = 0; /* an answer that was begun is none */
+        out_text(t, "{\"schema\":1,\"error\":");
+        out_json(t, text);
+        out_printf(t, ",\"exit\":%d}\n", USAGE);
+    }
     return USAGE;
 }
 
@@ -93,7 +103,7 @@ static bool takes(int command, int option)
     return *letters == '*' || (command >= 0 && strchr(letters, commands[command].letter));
 }
 
-static int unknown_option(const tool *t, const char *word)
+static int unknown_option(tool *t, const char *word)
 {
     const char *known[OPT_COUNT];
     char bare[40];
@@ -103,21 +113,21 @@ static int unknown_option(const tool *t, const char *word)
         if (takes(t->command, i))
             known[n++] = options[i].name;
         else if (strcmp(bare, options[i].name) == 0 && t->command >= 0)
-            return tool_usage(tool_command_name(t->command), "'%s' does not take --%s",
+            return tool_usage(t, tool_command_name(t->command), "'%s' does not take --%s",
                               tool_command_name(t->command), bare);
     }
     const char *near = word[1] == '-' ? tool_nearest(bare, known, n) : NULL;
-    return tool_usage(tool_command_name(t->command), "unknown option '%s'%s%s%s", word,
+    return tool_usage(t, tool_command_name(t->command), "unknown option '%s'%s%s%s", word,
                       near ? "; did you mean '--" : "", near ? near : "", near ? "'?" : "");
 }
 
-static int unknown_command(const char *word)
+static int unknown_command(tool *t, const char *word)
 {
     const char *known[COUNT_OF_COMMANDS];
     for (int i = 0; i < COUNT_OF_COMMANDS; i++)
         known[i] = commands[i].name;
     const char *near = tool_nearest(word, known, COUNT_OF_COMMANDS);
-    return tool_usage("", "unknown command '%s'%s%s%s", word, near ? "; did you mean '" : "",
+    return tool_usage(t, "", "unknown command '%s'%s%s%s", word, near ? "; did you mean '" : "",
                       near ? near : "", near ? "'?" : "");
 }
 
@@ -163,7 +173,7 @@ static int parse_option(tool *t, char **argv, int argc, int *at)
     }
     if (options[option].argument && !value) {
         if (*at + 1 >= argc)
-            return tool_usage(tool_command_name(t->command), "'%s' needs a value: %s", word,
+            return tool_usage(t, tool_command_name(t->command), "'%s' needs a value: %s", word,
                               options[option].argument);
         value = argv[++*at];
     }
@@ -188,7 +198,7 @@ static int check_profile(tool *t)
             return -1;
     }
     const char *near = tool_nearest(name, known, TIER_PROFILES);
-    return tool_usage("", "unknown profile '%s'; there are dev, ci and production%s%s%s", name,
+    return tool_usage(t, "", "unknown profile '%s'; there are dev, ci and production%s%s%s", name,
                       near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
@@ -205,6 +215,8 @@ bool tool_parse(tool *t, int argc, char **argv, int *status)
 {
     bool words_only = false;
     t->command = -1;
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) /* an error may stand before it */
+        t->json |= strcmp(argv[i], "--json") == 0;
     t->args = argv + 1; /* packed in place */
     *status = -1;
     for (int i = 1; i < argc && *status < 0; i++) {
@@ -215,7 +227,7 @@ bool tool_parse(tool *t, int argc, char **argv, int *status)
         } else if (t->command < 0) {
             t->command = find_command(argv[i]);
             if (t->command < 0)
-                *status = unknown_command(argv[i]);
+                *status = unknown_command(t, argv[i]);
         } else {
             t->args[t->arg_count++] = argv[i];
         }
@@ -225,14 +237,14 @@ bool tool_parse(tool *t, int argc, char **argv, int *status)
     if (*status < 0)
         *status = check_profile(t);
     if (*status < 0 && t->command < 0)
-        *status = tool_usage("", "no command given; 'tiercheck check' verifies the cache");
+        *status = tool_usage(t, "", "no command given; 'tiercheck check' verifies the cache");
     return *status < 0;
 }
 
 /* ---- values ---- */
-static bool expected(const tool *t, int option, const char *what)
+static bool expected(tool *t, int option, const char *what)
 {
-    tool_usage(tool_command_name(t->command), "--%s = '%s': expected %s", options[option].name,
+    tool_usage(t, tool_command_name(t->command), "--%s = '%s': expected %s", options[option].name,
                t->value[option], what);
     return false;
 }
@@ -255,7 +267,7 @@ static bool with_unit(const char *text, const char *const *units, const uint64_t
     return false;
 }
 
-bool tool_number(const tool *t, int option, uint64_t max, uint64_t *n)
+bool tool_number(tool *t, int option, uint64_t max, uint64_t *n)
 {
     char *end, what[64];
     const char *text = t->value[option];
@@ -266,7 +278,7 @@ bool tool_number(const tool *t, int option, uint64_t max, uint64_t *n)
 
 /* What these two name is deleted or made a miss: a unit that was forgotten must not name everything. 0 needs
  * none. */
-static bool lacks_unit(const tool *t, int option)
+static bool lacks_unit(tool *t, int option)
 {
     const char *text = t->value[option];
     char *end;
@@ -276,14 +288,14 @@ static bool lacks_unit(const tool *t, int option)
     int n = (int)(end - text);
     if (zero || end[strspn(end, " ")])
         return false;
-    tool_usage(tool_command_name(t->command),
+    tool_usage(t, tool_command_name(t->command),
                option == OPT_MAX_SIZE ? "--%s: %.*s has no unit: %.*sB, %.*sKiB, %.*sMiB or %.*sGiB"
                                       : "--%s: %.*s has no unit: %.*ss, %.*sm, %.*sh or %.*sd",
                options[option].name, n, text, n, text, n, text, n, text, n, text);
     return true;
 }
 
-bool tool_bytes(const tool *t, int option, uint64_t *n)
+bool tool_bytes(tool *t, int option, uint64_t *n)
 {
     static const char *const units[] = {"", "B", "K", "KB", "KiB", "M", "MB", "MiB", "G", "GB", "GiB"};
     static const uint64_t factor[] = {1,       1,       1 << 10, 1 << 10, 1 << 10, 1 << 20,
@@ -306,7 +318,7 @@ bool tool_read_duration(const char *text, int64_t *ms)
     return true;
 }
 
-bool tool_duration(const tool *t, int option, int64_t *ms)
+bool tool_duration(tool *t, int option, int64_t *ms)
 {
     return !lacks_unit(t, option) &&
            (tool_read_duration(t->value[option], ms) || expected(t, option, "a time, as 90s, 12h or 7d"));

@@ -68,6 +68,7 @@ typedef struct tool {
     int command;
     char **args; /* of the command: argv's, packed */
     int arg_count;
+    bool json; /* --json stands on the command line: usage errors are JSON too */
     tier_admin *admin;
     bool color, progress; /* of stdout; of stderr */
     bool progress_shown;
@@ -81,12 +82,13 @@ typedef struct tool {
 /* options.c: false: *status is the program's. */
 bool tool_parse(tool *t, int argc, char **argv, int *status);
 const char *tool_command_name(int command);
-int tool_usage(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Says it, as JSON too where that is wanted; USAGE. */
+int tool_usage(tool *t, const char *command, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* Values of options; false: said what was expected. */
-bool tool_number(const tool *t, int option, uint64_t max, uint64_t *n);
+bool tool_number(tool *t, int option, uint64_t max, uint64_t *n);
 /* A bare number is bytes, or seconds; --max-size and --older-than refuse it. */
-bool tool_bytes(const tool *t, int option, uint64_t *n);
-bool tool_duration(const tool *t, int option, int64_t *ms);
+bool tool_bytes(tool *t, int option, uint64_t *n);
+bool tool_duration(tool *t, int option, int64_t *ms);
 bool tool_read_duration(const char *text, int64_t *ms);
 const char *tool_nearest(const char *word, const char *const *known, size_t n); /* NULL: none is near */
 /* help.c: to the waiting output */
