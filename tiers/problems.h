@@ -62,7 +62,7 @@
     X(STORE_CHUNK_ORPHAN, "store-chunk-orphan", DAMAGE, "a part of a large value that is not there",         \
       "deletes the record")                                                                                  \
     X(STORE_QUARANTINED, "store-quarantined", NOTICE, "a store that was moved aside is kept",                \
-      "nothing: the newest two are kept until later ones replace them")                                      \
+      "nothing: when the next is moved aside all but the newest two go; 'tiercheck prune' deletes all")      \
     X(STORE_UNCLEAN, "store-unclean", NOTICE, "the store was not closed by the last program that used it",   \
       "nothing: the next program to open it checks it first")
 

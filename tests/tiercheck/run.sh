@@ -441,6 +441,8 @@ d="-d $work/cache"
     # ---- prune
     run 0 $d -v check
     out '^notice store-quarantined: bad-.*'
+    run 0 $d --json check
+    json "any(p['repair'].endswith(\"when the next is moved aside all but the newest two go; 'tiercheck prune' deletes all\") for p in d['problems'])"
     run 0 $d -n prune
     out '^would delete [12] store'
     ls -d "$work"/cache/bad-* >/dev/null 2>&1
