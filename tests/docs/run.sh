@@ -48,6 +48,10 @@ fi
 awk '/^<!-- settings -->$/ { on = 1; next } on && /^$/ { exit } on' README.md >"$work/shown"
 same 'README: the table of settings' "$work/settings" "$work/shown"
 
+sort "$work/unread" >"$work/idle"
+"$build/tiercheck" -d "$work/none" profile show | awk 'sub(/\*$/, "", $1) && $1 != "" { print $1 }' | sort >"$work/marked"
+same 'tiercheck profile show: settings that are marked with *' "$work/idle" "$work/marked"
+
 awk '/^## The house/ { on = 1 } on && /^```$/ { if (++marks == 2) exit; next } on && marks == 1 { print $1 }' README.md |
     while read -r room; do [ -e "$room" ] || echo "$room"; done >"$work/gone"
 none 'README: rooms of the house that are not there' "$work/gone"

@@ -46,7 +46,7 @@ static bool is_idle(const char *name)
     for (size_t i = 0; i < sizeof idle / sizeof *idle; i++)
         if (strcmp(name, idle[i]) == 0)
             return true;
-    return strncmp(name, "monitor.", 8) == 0 && strcmp(name, "monitor.auto_size") != 0;
+    return strncmp(name, "monitor", 7) == 0 && strcmp(name, "monitor.auto_size") != 0;
 }
 
 static void on_show(void *user, const tier_setting *s)
