@@ -322,6 +322,30 @@ d="-d $work/cache"
     no_out ' $'
     out '^setting  *dev  *ci  *production'
     out '^memory.file  *75 MiB  *50 MiB  *150 MiB'
+    run 0 $d profile diff dev
+    [ "$(cat "$work/out")" = 'no difference: dev is compared with itself' ]
+    ok 'no table where there is no difference'
+    run 0 $d profile show
+    no_out '^note'
+    run 0 -d n/deep profile show
+    no_out '^note'
+    run 0 -d "$work/none/deep" profile show
+    no_out '^note'
+    run 0 -d a.c profile show
+    out '^note: no cache can be kept there: it is no directory$'
+    run 0 -d a.c/deep/er profile show
+    out '^note: .*: it is not there and cannot be made: .*a.c: no directory$'
+    run 0 --json -d a.c profile show
+    json "d['note'] == 'it is no directory'"
+    if [ "$(id -u)" -eq 0 ]; then
+        mkdir "$work/theirs" && chown 12345 "$work/theirs"
+        run 0 -d "$work/theirs" profile show
+        out '^note: .*: it belongs to user 12345, not to us$'
+    else
+        mkdir "$work/shut" && chmod 500 "$work/shut"
+        run 0 -d "$work/shut/cache" profile show
+        out '^note: .*: it is not there and cannot be made: '
+    fi
     run 0 $d profile diff dev ci
     no_out production
     run 0 $d --json profile diff ci production

@@ -1,7 +1,12 @@
 /* cmd_profile.c - profile list, show, diff. */
 #include "tools/tiercheck/tool.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 struct showing {
     tool *t;
@@ -76,13 +81,59 @@ static void on_show(void *user, const tier_setting *s)
     out_text(t, is_idle(s->name) ? ",\"read\":false}" : ",\"read\":true}");
 }
 
+/* Could a program make dir? Its nearest directory above that is there decides. */
+static bool cannot_be_made(const char *dir, char *why, size_t size)
+{
+    char above[PATH_MAX];
+    struct stat st = {0};
+    snprintf(above, sizeof above, "%s", dir);
+    do {
+        char *slash = strrchr(above, '/');
+        if (!slash)
+            strcpy(above, ".");
+        else if (slash == above)
+            above[1] = 0;
+        else
+            *slash = 0;
+    } while (stat(above, &st) && strcmp(above, ".") != 0); /* "/" is there */
+    if (S_ISDIR(st.st_mode) && faccessat(AT_FDCWD, above, W_OK | X_OK, AT_EACCESS) == 0)
+        return false;
+    snprintf(why, size, "it is not there and cannot be made: %s: %s", above,
+             S_ISDIR(st.st_mode) ? strerror(errno) : "no directory");
+    return true;
+}
+
+/* Would a program with these settings find no room for its cache? As the library judges, which would make the
+ * directory while it looks. */
+static bool is_unusable(const char *dir, char *why, size_t size)
+{
+    struct stat st;
+    if (!*dir)
+        return false;
+    if (lstat(dir, &st))
+        return cannot_be_made(dir, why, size);
+    if (!S_ISDIR(st.st_mode))
+        snprintf(why, size, "it is no directory%s", S_ISLNK(st.st_mode) ? ", but a symbolic link" : "");
+    else if (st.st_uid != geteuid())
+        snprintf(why, size, "it belongs to user %lu, not to us", (unsigned long)st.st_uid);
+    else if (faccessat(AT_FDCWD, dir, R_OK | W_OK | X_OK, AT_EACCESS))
+        snprintf(why, size, "%s", strerror(errno));
+    else
+        return false;
+    return true;
+}
+
 static int show(tool *t, struct showing *w, const char *origin)
 {
+    char why[PATH_MAX + 200];
+    bool unusable = is_unusable(tier_admin_dir(t->admin), why, sizeof why);
     if (t->value[OPT_JSON]) {
         out_printf(t, "{\"schema\":1,\"command\":\"profile show\",\"profile\":\"%s\",\"origin\":", w->name);
         out_json(t, origin);
         out_text(t, ",\"cache\":");
         out_json(t, tier_admin_dir(t->admin));
+        out_text(t, ",\"note\":");
+        out_json(t, unusable ? why : "");
         out_text(t, ",\"settings\":[");
     } else {
         out_printf(t, "%-22s %-12s ", "profile", w->name);
@@ -90,6 +141,11 @@ static int show(tool *t, struct showing *w, const char *origin)
         out_printf(t, "\n%-22s ", "cache");
         out_shown(t, tier_admin_dir(t->admin));
         out_text(t, "\n");
+        if (unusable) {
+            out_text(t, "note: no cache can be kept there: ");
+            out_shown(t, why);
+            out_text(t, "\n");
+        }
     }
     tier_profile_show(t->admin, NULL, NULL, 0, on_show, w);
     out_text(t, t->value[OPT_JSON] ? "]}\n" : "* nothing reads this setting yet: it changes nothing\n");
@@ -141,6 +197,8 @@ static int diff(tool *t, struct showing *w)
         return tool_usage(t, "profile", "profile diff takes up to two of dev, ci and production");
     if (t->value[OPT_JSON])
         out_text(t, "{\"schema\":1,\"command\":\"profile diff\",\"differences\":[");
+    else if (given && w->from == w->to)
+        out_printf(t, "no difference: %s is compared with itself\n", tier_profile_name((uint32_t)w->to));
     else if (given)
         out_printf(t, "%-22s %-12s %s\n", "setting", tier_profile_name((uint32_t)w->from),
                    tier_profile_name((uint32_t)w->to));
