@@ -52,6 +52,14 @@ sort "$work/unread" >"$work/idle"
 "$build/tiercheck" -d "$work/none" profile show | awk 'sub(/\*$/, "", $1) && $1 != "" { print $1 }' | sort >"$work/marked"
 same 'tiercheck profile show: settings that are marked with *' "$work/idle" "$work/marked"
 
+# ---- manuals: each synopsis of a command is a line of its own
+if command -v groff >/dev/null 2>&1; then
+    printf '%s\n' 'tiercheck trace record' 'tiercheck trace replay' 'tiercheck trace pack' >"$work/want"
+    groff -mdoc -Tascii -P-cbou docs/man/tiercheck.1 2>/dev/null | grep -oE '^ +tiercheck trace (record|replay|pack)' |
+        sed 's/^ *//; s/  */ /g' | head -3 >"$work/got"
+    same 'man tiercheck: the lines of trace' "$work/want" "$work/got"
+fi
+
 awk '/^## The house/ { on = 1 } on && /^```$/ { if (++marks == 2) exit; next } on && marks == 1 { print $1 }' README.md |
     while read -r room; do [ -e "$room" ] || echo "$room"; done >"$work/gone"
 none 'README: rooms of the house that are not there' "$work/gone"
