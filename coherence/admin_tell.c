@@ -402,6 +402,9 @@ void tier__tell_request(struct tier__tell *t, const void *identity, const void *
     tier__tell_field(t, "app", q.app);
     tier__hex(identity, sizeof(tier_digest), &b);
     field_buf(t, "identity", &b);
+    if (t->twin) /* all else that is told here is alike */
+        tier__tell_field(t, "differs",
+                         "from the same above: of another build of the program, version or options");
     int count = tier__read_u8(&r);
     if (t->json)
         tier__buf_printf(&t->out, ",\"variants\":[");

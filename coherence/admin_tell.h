@@ -10,6 +10,7 @@ struct tier__tell {
     bool json;
     bool full;        /* text: lists to their end */
     uint64_t holding; /* requests told of which a variant holds now */
+    bool twin;        /* the next request was told before, under another identity */
     bool all;         /* every variant with its dependencies; else the one that holds now, or the newest */
     struct tier__buf out;
     struct tier__names names;

@@ -1,6 +1,7 @@
 /* explain_path.c - tier_explain_path: everything that is remembered about a path, in one pass over the
  * records, without the types that made it. */
 #include "coherence/admin_tell.h"
+#include "tiers/checksum.h"
 
 enum { TYPES_SHOWN = 12 };
 
@@ -18,6 +19,7 @@ struct explain {
     uint64_t requests, dependents;
     struct type_counts of, on;
     struct tier__buf below; /* what depends on it, told after */
+    struct tier__buf told;  /* a checksum of each request, as it is told */
 };
 
 /* Names that stand for the path: its content, kind, ... and results of requests for it. */
@@ -95,6 +97,26 @@ static void add_dependent(struct explain *x, const struct tier__request_record *
     tier__buf_fini(&name);
 }
 
+/* Was one that reads the same told before? Only what its identity is made of tells them apart. */
+static bool is_twin(struct explain *x, const struct tier__request_record *q)
+{
+    struct tier__buf label;
+    bool found = false;
+    tier__buf_init(&label, x->t.a->base);
+    tier__request_text(&q->request, q->type, &label);
+    tier__buf_printf(&label, " of %s", q->app);
+    uint64_t sum = tier__checksum(label.data, label.size, 0), other;
+    for (size_t at = 0; at < x->told.size && !found; at += sizeof other) {
+        memcpy(&other, x->told.data + at, sizeof other);
+        found = other == sum;
+    }
+    if (!found)
+        tier__buf_put(&x->told, &sum, sizeof sum);
+    x->below.failed |= label.failed || x->told.failed;
+    tier__buf_fini(&label);
+    return found;
+}
+
 static int look_at(void *user, const void *key, size_t key_size, const void *data, size_t size)
 {
     struct explain *x = user;
@@ -106,6 +128,7 @@ static int look_at(void *user, const void *key, size_t key_size, const void *dat
     if (q.request.has_path && strcmp(q.request.path, x->path) == 0) {
         tier__buf_printf(&x->t.out, "%s", x->requests++ ? x->t.json ? "," : "\n" : "");
         count_type(&x->of, q.type);
+        x->t.twin = is_twin(x, &q);
         tier__tell_request(&x->t, key, data, size);
     }
     if (tier__read_u8(&r) && tier__get_variant(&r, &d)) {
@@ -176,6 +199,7 @@ int tier_explain_path(tier_admin *a, const char *path, const char *format, tier_
     struct explain x = {.path = path};
     int rc = tier__tell_begin(&x.t, a, format);
     tier__buf_init(&x.below, a->base);
+    tier__buf_init(&x.told, a->base);
     if (!rc)
         rc = tier_begin(a->cache, NULL, &x.t.now);
     if (!rc && x.t.json) {
@@ -195,5 +219,6 @@ int tier_explain_path(tier_admin *a, const char *path, const char *format, tier_
     if (x.below.failed && !rc)
         rc = TIER_ENOMEM;
     tier__buf_fini(&x.below);
+    tier__buf_fini(&x.told);
     return tier__tell_end(&x.t, rc, sink, user);
 }

@@ -245,6 +245,7 @@ d="-d $work/cache"
 
     # ---- explain and inspect
     run 0 $d explain a.h
+    no_out '^  differs'
     out '^outline(a.h)'
     out 'app *tierlint'
     out 'computed because'
@@ -489,6 +490,16 @@ d="-d $work/cache"
     "$lint" -d "$work/cache" --no-system . 2>&1 | cmp -s - "$work/lint"
     ok 'findings after prune are those from before'
 }
+
+# ---- two programs' requests that read the same: what differs is told
+for rules in all unused-include; do
+    "$lint" -d "$work/twins" --no-system --disable=all --enable=$rules . >/dev/null 2>&1
+done
+run 0 -d "$work/twins" explain a.c
+out '^  differs  *from the same above: of another build of the program, version or options$'
+awk 'NF && /^[^ ]/ { name = $0 } /^  differs/ && !seen[name] { bad = 1 } /^  identity/ { times[name]++ }
+    /^  identity/ { seen[name] = times[name] > 1 } END { exit bad }' "$work/out"
+ok 'only of those that were told before'
 
 # ---- traces
 trace=$work/a.trace
