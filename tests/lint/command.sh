@@ -87,6 +87,7 @@ check "a file that is judged in part" "tierlint: note: 1 file includes headers t
 printf '#ifdef NEVER\n#include "gone.h"\n#endif\n#include "too.h"\n' >b.c
 check "two of them" "tierlint: note: 2 files include headers that were not found and were judged in part; --enable=unresolved-include lists them, -I adds directories" \
     "$("$LINT" . 2>&1)"
+check "again, from the cache" "1" "$("$LINT" . 2>&1 | grep -c "note: 2 files include headers")"
 check "not where they are listed" "0" "$("$LINT" --enable=unresolved-include . 2>&1 | grep -c note)"
 check "nor on the output" "" "$("$LINT" . 2>/dev/null)"
 check "a budget too small for one scan is told" "1 0" "$(TIERKIT_MEMORY_TREE=1KiB "$LINT" -d ../small-budget --no-system --stats a.c 2>&1 |

@@ -51,6 +51,7 @@ void cli_fini(cli *c);
 typedef struct cli_issues { /* those of a report that no baseline takes away */
     lint_issue *at;         /* their strings lead into the report's value */
     size_t count;
+    size_t partial; /* files that were judged in part */
 } cli_issues;
 bool cli_issues_read(cli *c, const tier_value *report, cli_issues *issues); /* false: out of memory, damage */
 void cli_text_line(const cli *c, const lint_issue *i, lint_buf *b);         /* without newline */
@@ -77,7 +78,7 @@ void cli_end(cli *c, tier_session **s);
 void cli_stats(const cli *c);
 
 /* cli_notes.c: what the report of s leaves out, on stderr; within a watch what is new of it. */
-void cli_notes(cli *c, tier_session *s, bool first);
+void cli_notes(cli *c, tier_session *s, const tier_value *report, size_t partial, bool first);
 
 /* ahead.c: builds the per-file results on jobs threads with forked sessions, following the includes. */
 int cli_ahead(cli *c, tier_session *s, uint32_t jobs);

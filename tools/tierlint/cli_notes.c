@@ -1,9 +1,9 @@
 /* What a report leaves out, said on stderr: paths without a file to check, named files of which nothing was
- * understood, files judged in part. Said when the report is made, not when it is remembered: to ask for them
- * walks results that a run where nothing changed does not touch. A note changes neither the output nor the
- * status; one that cannot be made is left out. */
+ * understood, files judged in part. The last are counted in the report, so they are told of every one; the
+ * others when it is made, not when it is remembered: to ask for them walks results that a run where nothing
+ * changed does not touch. A note changes neither the output nor the status; one that cannot be made is left
+ * out. */
 #include "tools/tierlint/cli.h"
-#include "tools/tierlint/graph.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -70,27 +70,9 @@ static void note_paths(const cli *c, tier_session *s)
     tier_release(s, &v);
 }
 
-/* How many of the files that were asked for have an include that unresolved-include would list. */
-static size_t count_partial(const cli *c, tier_session *s)
+void cli_notes(cli *c, tier_session *s, const tier_value *report, size_t count, bool first)
 {
-    tier_value v;
-    lint_graph g;
-    size_t count = 0;
-    if (lint_get(s, &c->lint, LINT_TYPE_GRAPH, NULL, &c->request, &v)) {
-        return 0;
-    }
-    const uint32_t both = LINT_NODE_LISTED | LINT_NODE_PARTIAL;
-    uint32_t nodes = lint_graph_open(v.data, v.size, &g) ? g.node_count : 0;
-    for (uint32_t i = 0; i < nodes; i++) {
-        count += (g.nodes[i].flags & both) == both;
-    }
-    tier_release(s, &v);
-    return count;
-}
-
-void cli_notes(cli *c, tier_session *s, bool first)
-{
-    if (first) {
+    if (first && report->from == TIER_BUILT) {
         note_paths(c, s);
     }
     /* Only what the graph is made for anyway is silenced; with --no-system it is meant to be so. */
@@ -98,7 +80,6 @@ void cli_notes(cli *c, tier_session *s, bool first)
         (c->rules & LINT_BIT(UNRESOLVED))) {
         return;
     }
-    size_t count = count_partial(c, s);
     if (count && count != c->partial) {
         fprintf(stderr,
                 "tierlint: note: %zu file%s headers that were not found and %s judged in part; "

@@ -60,7 +60,11 @@ bool cli_issues_read(cli *c, const tier_value *report, cli_issues *issues)
     for (size_t i = 0; i < c->accepted_count.count; i++) {
         lint_list_add(&left, c->accepted_count.at[i]);
     }
-    bool fine = !left.failed;
+    bool fine = !left.failed && tier_next(report, &cursor, &data, &size) == TIER_OK;
+    if (fine) {
+        lint_reader r = lint_read(data, size);
+        issues->partial = lint_read_u32(&r);
+    }
     while (fine && (rc = tier_next(report, &cursor, &data, &size)) != TIER_END) {
         lint_reader r = lint_read(data, size);
         if (issues->count == room) {

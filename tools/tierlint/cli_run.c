@@ -79,9 +79,7 @@ int cli_run(cli *c)
         lint_buf b = {0};
         cli_format(c, &issues, &b);
         status = !cli_write(&b) ? CLI_TROUBLE : issues.count ? CLI_FINDINGS : CLI_CLEAN;
-        if (report.from == TIER_BUILT) { /* a report that is remembered has said them, and costs nothing */
-            cli_notes(c, s, true);
-        }
+        cli_notes(c, s, &report, issues.partial, true);
     }
     free(issues.at);
     cli_end(c, &s);
@@ -157,7 +155,7 @@ void cli_stats(const cli *c)
 /* ---- watching --------------------------------------------------------------------------------------------
  */
 /* The report's lines, each with its 0. */
-static bool read_lines(cli *c, const tier_value *report, lint_buf *lines, size_t *count)
+static bool read_lines(cli *c, const tier_value *report, lint_buf *lines, size_t *count, size_t *partial)
 {
     cli_issues issues;
     bool fine = cli_issues_read(c, report, &issues);
@@ -167,6 +165,7 @@ static bool read_lines(cli *c, const tier_value *report, lint_buf *lines, size_t
         lint_buf_add(lines, "", 1);
     }
     *count = issues.count;
+    *partial = issues.partial;
     free(issues.at);
     return fine && !lines->failed;
 }
@@ -205,12 +204,12 @@ static int watch_once(cli *c, lint_buf *last, bool first)
     tier_session *s;
     tier_value report;
     lint_buf now = {0}, b = {0};
-    size_t count;
+    size_t count, partial;
     int status = cli_report(c, &s, &report);
     if (status) {
         return status;
     }
-    if (!read_lines(c, &report, &now, &count)) {
+    if (!read_lines(c, &report, &now, &count, &partial)) {
         fprintf(stderr, "tierlint: the report could not be read\n");
         status = CLI_TROUBLE;
     } else {
@@ -225,9 +224,7 @@ static int watch_once(cli *c, lint_buf *last, bool first)
             lint_buf_printf(&b, "-- %zu finding%s\n", count, count == 1 ? "" : "s");
         }
         status = cli_write(&b) ? CLI_CLEAN : CLI_TROUBLE;
-        if (report.from == TIER_BUILT) {
-            cli_notes(c, s, first);
-        }
+        cli_notes(c, s, &report, partial, first);
         lint_buf old = *last;
         *last = now;
         now = old;

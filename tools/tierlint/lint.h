@@ -50,6 +50,7 @@ enum { LINT_USES_SEARCH = 1 };
     X(LINKS, links, TIER_DELTA, 1, LINT_USES_SEARCH, 0)                                   \
     X(FILES, files, TIER_DELTA, 1, 0, 0)                                                  \
     X(GRAPH, graph, TIER_DELTA, 2, LINT_USES_SEARCH, 0)                                   \
+    X(PARTIAL, partial, TIER_DELTA, 1, LINT_USES_SEARCH, 0)                               \
     X(REACH, reach, TIER_DELTA, 2, LINT_USES_SEARCH, 0)                                   \
     X(MEMBERS, members, TIER_DELTA, 1, LINT_USES_SEARCH, 0)                               \
     X(PROVIDES, provides, TIER_DELTA, 1, LINT_USES_SEARCH, 0)                             \
@@ -58,7 +59,7 @@ enum { LINT_USES_SEARCH = 1 };
     X(USAGE, usage, TIER_DELTA, 2, LINT_USES_SEARCH, LINT_LOCAL_RULES | LINT_USAGE_RULES) \
     X(PROGRAM, program, TIER_DELTA, 2, LINT_USES_SEARCH, LINT_PROGRAM_RULES)              \
     X(RENDER, render, TIER_DELTA, 1, 0, 0)                                                \
-    X(REPORT, report, TIER_DELTA, 2, LINT_USES_SEARCH, UINT32_MAX)
+    X(REPORT, report, TIER_DELTA, 3, LINT_USES_SEARCH, UINT32_MAX)
 
 #define LINT_LOCAL_RULES                                                                         \
     (LINT_BIT(UNREADABLE) | LINT_BIT(UNUSED_STATIC) | LINT_BIT(NO_GUARD) | LINT_BIT(BAD_GUARD) | \

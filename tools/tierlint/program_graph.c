@@ -213,6 +213,28 @@ static bool in_dir(const char *path, const char *dir)
     return own == size && memcmp(path, dir, size) == 0;
 }
 
+/* args: the paths. How many of the listed files have an include that unresolved-include would list. */
+int lint_build_partial(tier_session *s, const tier_query *q, tier_out *out, void *user)
+{
+    tier_value v;
+    lint_graph g;
+    lint_buf paths = {.data = (char *)q->args, .size = q->args_size}, given = {0};
+    int rc = lint_get(s, user, LINT_TYPE_GRAPH, NULL, &paths, &v);
+    if (rc) {
+        return rc;
+    }
+    if (!lint_graph_open(v.data, v.size, &g)) {
+        return tier_fail(s, TIER_EDAMAGE, "the graph's bytes are no graph");
+    }
+    const uint32_t both = LINT_NODE_LISTED | LINT_NODE_PARTIAL;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < g.node_count; i++) {
+        count += (g.nodes[i].flags & both) == both;
+    }
+    lint_buf_u32(&given, count);
+    return lint_give(s, out, &given);
+}
+
 /* The listed files of the directory, and all that they reach. */
 int lint_build_reach(tier_session *s, const tier_query *q, tier_out *out, void *user)
 {

@@ -250,7 +250,23 @@ static int render_all(report *r)
     return rc;
 }
 
-/* args: paths, sorted, each with its 0. Gives placed issues as records, by path, line, column, rule. */
+/* How many files were judged in part: a number of its own, so that other changes of the graph stop there.
+ * Only where the graph is made anyway. */
+static int give_partial(report *r, const lint_buf *paths)
+{
+    tier_value v;
+    lint_buf b = {0};
+    if (!(r->l->rules & (LINT_USAGE_RULES | LINT_PROGRAM_RULES))) {
+        lint_buf_u32(&b, 0);
+        return lint_give_record(r->s, r->out, &b);
+    }
+    int rc = lint_get(r->s, r->l, LINT_TYPE_PARTIAL, NULL, paths, &v);
+    rc = rc ? rc : tier_out_record(r->out, v.data, v.size);
+    return rc ? rc : tier_release(r->s, &v);
+}
+
+/* args: paths, sorted, each with its 0. Gives how many files were judged in part, then placed issues, as
+ * records, by path, line, column, rule. */
 int lint_build_report(tier_session *s, const tier_query *q, tier_out *out, void *user)
 {
     report r = {.s = s, .l = user, .out = out, .q = q};
@@ -263,6 +279,7 @@ int lint_build_report(tier_session *s, const tier_query *q, tier_out *out, void 
     if (rc == TIER_OK && (r.l->rules & LINT_PROGRAM_RULES)) {
         rc = collect(&r, LINT_TYPE_PROGRAM, NULL, &paths);
     }
+    rc = rc ? rc : give_partial(&r, &paths);
     rc = rc ? rc : render_all(&r);
     lint_map_free(&dirs);
     lint_buf_free(&r.bytes);
