@@ -425,7 +425,7 @@ d="-d $work/cache"
     cp "$work/cache/v1/data.mdb" "$work/data"
     cp "$work/cache/v1/state" "$work/state"
     at=$((size / 2))
-    while [ $at -lt $((size / 2 + 40000)) ] && [ $at -lt "$size" ]; do
+    while [ $at -lt "$size" ]; do
         printf 'damage damage damage' | dd of="$work/cache/v1/data.mdb" bs=1 seek=$at conv=notrunc 2>/dev/null
         at=$((at + 1500))
     done
