@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "tiers/store_mark.h"
 
 static bool is_admin(const tier_admin *a)
 {
@@ -130,7 +131,6 @@ int tier_admin_path(const tier_admin *a, const char *os_path, char *buf, size_t 
 int tier__admin_begin(tier_admin *a, bool *empty)
 {
     struct stat st;
-    char tag[4200];
     if (!is_admin(a))
         return TIER_EINVAL;
     const char *dir = a->profile->dir;
@@ -156,13 +156,10 @@ int tier__admin_begin(tier_admin *a, bool *empty)
         return tier__admin_fail(a, TIER_EKIND, "%s is no directory, so it is no cache", dir);
     if (access(dir, R_OK | X_OK))
         return tier__admin_fail(a, TIER_EACCESS, "%s cannot be read: %s", dir, strerror(errno));
-    snprintf(tag, sizeof tag, "%s/v1", dir);
-    *empty = lstat(tag, &st) != 0;
-    snprintf(tag, sizeof tag, "%s/CACHEDIR.TAG", dir);
-    if (*empty && lstat(tag, &st))
-        return tier__admin_fail(a, TIER_EKIND,
-                                "%s is no cache directory: it has neither v1/ nor CACHEDIR.TAG", dir);
-    return 0;
+    bool store = false;
+    int rc = tier__place_look(dir, false, &store, &(struct tier__why){a->detail, sizeof a->detail});
+    *empty = !store;
+    return rc;
 }
 
 int tier__admin_store(tier_admin *a, bool write)

@@ -35,9 +35,10 @@ int tier__admin_store(tier_admin *a, bool write);
 int tier__admin_begin(tier_admin *a, bool *empty);
 void tier__admin_done(tier_admin *a);
 int tier__admin_progress(tier_admin *a, const char *what, uint64_t done, uint64_t total);
-/* admin_aside.c: the stores that were moved aside, and how large each is; with drop they go. */
-int tier__aside_each(tier_admin *a, bool drop, void (*each)(void *user, const char *name, uint64_t bytes),
-                     void *user);
+/* admin_aside.c: the stores that were moved aside, and how large each is; with drop they go. other: what one
+ * of them holds that is no file of a store; such a one stays. */
+typedef void tier__aside_fn(void *user, const char *name, uint64_t bytes, const char *other);
+int tier__aside_each(tier_admin *a, bool drop, tier__aside_fn *each, void *user);
 /* admin_trace.c: a regular file's bytes; with a sentence */
 int tier__admin_slurp(tier_admin *a, const char *path, struct tier__buf *b);
 const char *tier__table_text(enum tier__table t); /* static */

@@ -5,30 +5,29 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "tiers/store_mark.h"
 
-/* What its files take; with drop they are unlinked, regular ones only: anything else is left alone. */
-static uint64_t files_of(int dir, bool drop)
+static uint64_t bytes_of(int top, const char *name)
 {
     uint64_t bytes = 0;
-    DIR *d = fdopendir(dir); /* owns dir */
-    if (!d) {
-        close(dir);
-        return 0;
-    }
-    for (struct dirent *e; (e = readdir(d));) {
+    for (size_t i = 0; i < TIER__STORE_FILES; i++) {
+        char path[300];
         struct stat st;
-        if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode))
-            continue;
-        bytes += (uint64_t)st.st_size;
-        if (drop)
-            unlinkat(dirfd(d), e->d_name, 0);
+        snprintf(path, sizeof path, "%s/%s", name, tier__store_files[i]);
+        if (fstatat(top, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
+            bytes += (uint64_t)st.st_size;
     }
-    closedir(d);
     return bytes;
 }
 
-int tier__aside_each(tier_admin *a, bool drop, void (*each)(void *user, const char *name, uint64_t bytes),
-                     void *user)
+static bool is_aside(int top, const char *name)
+{
+    struct stat st;
+    return tier__place_is_aside(name) && fstatat(top, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISDIR(st.st_mode);
+}
+
+int tier__aside_each(tier_admin *a, bool drop, tier__aside_fn *each, void *user)
 {
     int rc = 0, top = open(a->profile->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = top >= 0 ? fdopendir(top) : NULL;
@@ -38,18 +37,17 @@ int tier__aside_each(tier_admin *a, bool drop, void (*each)(void *user, const ch
         return 0; /* whoever calls has said so already */
     }
     for (struct dirent *e; !rc && (e = readdir(d));) {
-        if (strncmp(e->d_name, "bad-", 4) != 0)
+        char other[256] = "";
+        if (!is_aside(dirfd(d), e->d_name))
             continue;
-        int dir = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (dir < 0)
-            continue;
-        uint64_t bytes = files_of(dir, drop);
-        if (drop && unlinkat(dirfd(d), e->d_name, AT_REMOVEDIR) && errno != ENOENT)
-            rc = tier__admin_fail(a, tier__errno_rc(errno),
-                                  "%s/%s, which was moved aside, cannot be deleted: %s", a->profile->dir,
-                                  e->d_name, strerror(errno));
+        uint64_t bytes = bytes_of(dirfd(d), e->d_name);
+        bool foreign = tier__place_other(dirfd(d), e->d_name, other, sizeof other);
+        int gone = drop && !foreign ? tier__place_remove(dirfd(d), e->d_name, other, sizeof other) : TIER_OK;
+        if (gone)
+            rc = tier__admin_fail(a, gone, "%s/%s, which was moved aside, cannot be deleted: %s",
+                                  a->profile->dir, e->d_name, strerror(errno));
         else
-            each(user, e->d_name, bytes);
+            each(user, e->d_name, bytes, foreign ? other : NULL);
     }
     closedir(d);
     return rc;

@@ -1,5 +1,6 @@
 /* check.c - tier_check and tier_repair: the store's own check, then what records say of each other. */
 #include "coherence/admin.h"
+#include "tiers/store_mark.h"
 
 enum { PASSES = 5 /* what a repair lays bare is repaired by the next pass; two have always been enough */ };
 
@@ -68,10 +69,12 @@ static void store_where(const struct tier__store_problem *p, char *text, size_t 
         at += snprintf(text + at, size - (size_t)at, "%02x", ((const unsigned char *)p->key)[i]);
 }
 
-static void tell_aside(void *user, const char *name, uint64_t bytes)
+static void tell_aside(void *user, const char *name, uint64_t bytes, const char *other)
 {
     struct tier__check *k = user;
     char detail[160];
+    if (other)
+        return;
     snprintf(detail, sizeof detail, "%.1f KiB; 'tiercheck prune' deletes it", (double)bytes / 1024);
     tier__check_tell(k, tier__problem_of("store-quarantined"), name, detail, false);
 }
@@ -134,6 +137,10 @@ static int look_at_store(struct tier__check *k, bool *whole)
     }
     tier__buf_fini(&s.later);
     *whole = s.whole && !k->repairing;
+    struct tier__why why = {a->detail, sizeof a->detail};
+    bool store;
+    if (rc == TIER_EKIND && tier__place_look(a->profile->dir, true, &store, &why) == rc)
+        return rc; /* with its sentence */
     if (rc)
         tier__admin_fail(a, rc, "%s: %s", a->profile->dir,
                          rc == TIER_EBUSY ? "other programs hold its locks; try again" : tier_strerror(rc));

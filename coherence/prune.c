@@ -350,12 +350,16 @@ static int run(struct prune *p)
     return rc;
 }
 
-static void count_aside(void *user, const char *name, uint64_t bytes)
+static void count_aside(void *user, const char *name, uint64_t bytes, const char *other)
 {
-    tier_prune_report *r = user;
-    (void)name;
-    r->aside++;
-    r->aside_bytes += bytes;
+    struct prune *p = user;
+    if (other) {
+        tier__log(p->a->base, TIER_LOG_WARNING, "%s/%s holds %s, which is no file of ours: it stays",
+                  p->a->profile->dir, name, *other ? other : "what cannot be read");
+        return;
+    }
+    p->report->aside++;
+    p->report->aside_bytes += bytes;
 }
 
 int tier_prune(tier_admin *a, const tier_prune_options *o, tier_prune_report *report)
@@ -375,7 +379,7 @@ int tier_prune(tier_admin *a, const tier_prune_options *o, tier_prune_report *re
     if (!rc)
         rc = run(&p);
     if (!rc)
-        rc = tier__aside_each(a, !o->dry_run, count_aside, report);
+        rc = tier__aside_each(a, !o->dry_run, count_aside, &p);
     report->file_bytes = a->store ? tier__store_bytes(a->store) : 0;
     tier__buf_fini(&p.blobs);
     if (p.uses.base)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "coherence/watch_private.h"
 #include "tiers/base/profile.h"
+#include "tiers/store_mark.h"
 
 enum {
     WATCH_MAGIC = 0x77617463,
@@ -340,7 +341,8 @@ static void watch_cookies(struct tier__watch *w)
         return;
     w->cache_dev = st.st_dev;
     w->cache_inode = st.st_ino;
-    snprintf(w->cookie, sizeof w->cookie, ".sync-%ld-%" PRIx64 "-", (long)getpid(), tier__monotonic_us());
+    snprintf(w->cookie, sizeof w->cookie, TIER__COOKIE "%ld-%" PRIx64 "-", (long)getpid(),
+             tier__monotonic_us());
     if (w->inotify >= 0)
         w->cookie_wd = w->os->add_watch(w->inotify, dir, IN_CREATE | IN_MOVE_SELF | IN_ONLYDIR);
 }

@@ -1,4 +1,5 @@
-/* store_dir.c - see store_dir.h: checks, locks, quarantine. The marker is store_state.c. */
+/* store_dir.c - see store_dir.h: checks, locks, quarantine. Whose the directory is: store_mark.c. How the
+ * store was left: store_state.c. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -10,9 +11,7 @@
 #include "tiers/store_dir.h"
 
 enum { QUARANTINE_KEEP = 2, POLL_FIRST_US = 200, POLL_MOST_US = 10000 };
-static const char STORE[] = "v1", BAD[] = "bad-", MAKING[] = "new";
-/* All that a store directory holds; discarding touches nothing else. */
-static const char *const STORE_FILES[] = {"data.mdb", "lock.mdb", "state", "lock", "strikes"};
+static const char STORE[] = TIER__STORE_NAME, MAKING[] = TIER__STORE_MAKING;
 
 int tier__why(const struct tier__why *w, int rc, int error, const char *format, ...)
 {
@@ -105,33 +104,6 @@ static bool is_network(int fd)
     return false;
 }
 
-/* 0: empty, 1: a cache directory of ours, 2: something else is in it */
-static int dir_kind(int top)
-{
-    struct stat st;
-    if (fstatat(top, STORE, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        return 1;
-    int copy = openat(top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *d = copy >= 0 ? fdopendir(copy) : NULL;
-    if (!d) {
-        if (copy >= 0)
-            close(copy);
-        return 2;
-    }
-    int kind = 0;
-    for (struct dirent *e; (e = readdir(d));) {
-        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
-            continue;
-        if (!strcmp(e->d_name, "CACHEDIR.TAG")) {
-            kind = 1;
-            break;
-        }
-        kind = 2;
-    }
-    closedir(d);
-    return kind;
-}
-
 static int check_top(struct tier__place *p, bool read_only, const struct tier__why *why)
 {
     struct stat st;
@@ -141,17 +113,18 @@ static int check_top(struct tier__place *p, bool read_only, const struct tier__w
     if (!ours && !(read_only && st.st_uid == 0))
         return tier__why(why, TIER_EKIND, 0, "%s belongs to user %lu, not to us", p->path,
                          (unsigned long)st.st_uid);
-    int kind = dir_kind(p->top);
-    if (st.st_mode & 022) {
-        /* Ours or empty: closed with a chmod. A directory of something else keeps its mode and stays out. */
-        if (read_only || !ours || kind == 2 || fchmod(p->top, 0700) != 0)
+    enum tier__whose whose = tier__place_whose(p->top, &p->mark, &p->settings);
+    if (whose == TIER__WHOSE_FOREIGN)
+        return tier__place_foreign(why, p->path);
+    if (st.st_mode & 022) { /* ours or empty: closed with a chmod */
+        if (read_only || !ours || fchmod(p->top, 0700) != 0)
             return tier__why(why, TIER_EKIND, 0, "%s is writable by others (mode %04o)", p->path,
                              (unsigned)st.st_mode & 07777u);
     }
     if (is_network(p->top))
         return tier__why(why, TIER_EKIND, 0, "%s is on a network file system", p->path);
     p->writable = faccessat(p->top, ".", W_OK | X_OK, AT_EACCESS) == 0;
-    p->fresh = kind == 0;
+    p->fresh = whose == TIER__WHOSE_EMPTY;
     return TIER_OK;
 }
 
@@ -159,7 +132,7 @@ static void put_file(int top, const char *name, const char *text)
 {
     int fd = openat(top, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
-        return; /* there already, or not to be had: a courtesy to backup programs, no more */
+        return; /* there already, or not to be had: a courtesy, no more */
     ssize_t n = write(fd, text, strlen(text));
     (void)n;
     fchmod(fd, 0600);
@@ -217,16 +190,14 @@ int tier__place_open(struct tier__base *base, const char *dir, bool read_only, s
         rc = check_top(p, read_only, why);
     if (!rc && !read_only && !p->writable)
         rc = tier__why(why, TIER_EACCESS, 0, "%s is not writable", p->path);
+    if (!rc && !read_only && p->mark) /* before anything else is in it */
+        rc = tier__place_mark(p->top, why);
     if (!rc && !read_only)
         rc = tier__place_file(p->top, "lock", O_RDWR | O_CREAT, &p->lock, why);
     else if (!rc && tier__place_file(p->top, "lock", O_RDWR, &p->lock, NULL) != TIER_OK)
         tier__place_file(p->top, "lock", O_RDONLY, &p->lock, NULL); /* without: nobody can be opening it */
-    if (!rc && !read_only && p->fresh) {
-        put_file(p->top, "CACHEDIR.TAG",
-                 "Signature: 8a477f597d28d172789f06886806bc55\n"
-                 "# Cache of Tierkit; may be deleted when no program uses it.\n");
+    if (!rc && !read_only && p->fresh && !p->settings) /* settings may be under version control */
         put_file(p->top, ".gitignore", "*\n");
-    }
     if (rc)
         tier__place_close(base, p);
     return rc;
@@ -259,17 +230,6 @@ static int open_store_dir(int top, const char *name, int *dir, const struct tier
     return tier__why(why, TIER_EKIND, 0, "store %s belongs to others or is writable by them", name);
 }
 
-static int remove_store(int top, const char *name)
-{
-    int dir = openat(top, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (dir < 0)
-        return errno == ENOENT ? TIER_OK : TIER_EIO;
-    for (size_t i = 0; i < sizeof STORE_FILES / sizeof *STORE_FILES; i++)
-        unlinkat(dir, STORE_FILES[i], 0);
-    close(dir);
-    return unlinkat(top, name, AT_REMOVEDIR) == 0 ? TIER_OK : TIER_EIO;
-}
-
 int tier__place_new_lock(int dir, const struct tier__why *why)
 {
     /* Opened only as a new file: closing a descriptor of a lock.mdb in use would silently drop the locks by
@@ -286,16 +246,20 @@ int tier__place_new_lock(int dir, const struct tier__why *why)
 static int make_store(const struct tier__place *p, const struct tier__why *why)
 {
     int dir = -1, fd = -1;
-    remove_store(p->top, MAKING); /* left by a process that died here */
+    char other[256];
+    /* left by a process that died here */
+    if (tier__place_remove(p->top, MAKING, other, sizeof other) == TIER_EKIND)
+        return tier__why(why, TIER_EKIND, 0, "%s/%s is in the way, and not ours: no store there", p->path,
+                         MAKING);
     if (mkdirat(p->top, MAKING, 0700) != 0 || fchmodat(p->top, MAKING, 0700, 0) != 0)
         return tier__why(why, TIER_EIO, errno, "cannot make a store in %s", p->path);
     int rc = open_store_dir(p->top, MAKING, &dir, why);
     if (rc)
         return rc;
-    for (size_t i = 0; !rc && i < sizeof STORE_FILES / sizeof *STORE_FILES; i++) {
-        rc = tier__place_file(dir, STORE_FILES[i], O_RDWR | O_CREAT | O_EXCL, &fd, why);
+    for (size_t i = 0; !rc && i < TIER__STORE_FILES; i++) {
+        rc = tier__place_file(dir, tier__store_files[i], O_RDWR | O_CREAT | O_EXCL, &fd, why);
         if (!rc && fchmod(fd, 0600) != 0)
-            rc = tier__why(why, TIER_EIO, errno, "chmod of %s", STORE_FILES[i]);
+            rc = tier__why(why, TIER_EIO, errno, "chmod of %s", tier__store_files[i]);
         if (fd >= 0)
             close(fd);
         fd = -1;
@@ -304,12 +268,14 @@ static int make_store(const struct tier__place *p, const struct tier__why *why)
         rc = tier__why(why, TIER_EIO, errno, "cannot rename the new store in %s", p->path);
     close(dir);
     if (rc)
-        remove_store(p->top, MAKING);
+        tier__place_remove(p->top, MAKING, other, sizeof other);
     return rc;
 }
 
 int tier__place_store(const struct tier__place *p, bool make, int *dir, const struct tier__why *why)
 {
+    if (make && p->fresh)
+        unlinkat(p->top, STORE, AT_REMOVEDIR); /* empty, or it stays: no store that was damaged */
     int rc = open_store_dir(p->top, STORE, dir, why);
     if (rc != TIER_EABSENT || !make)
         return rc;
@@ -317,7 +283,8 @@ int tier__place_store(const struct tier__place *p, bool make, int *dir, const st
     return rc ? rc : open_store_dir(p->top, STORE, dir, why);
 }
 
-/* How many bad-... there are; oldest gets the name of the first by time, which is the first by name. */
+/* How many bad-... there are that hold nothing but our files; oldest gets the name of the first by time,
+ * which is the first by name. */
 static unsigned list_quarantine(const struct tier__place *p, char oldest[256])
 {
     unsigned count = 0;
@@ -330,7 +297,8 @@ static unsigned list_quarantine(const struct tier__place *p, char oldest[256])
         return 0;
     }
     for (struct dirent *e; (e = readdir(d));) {
-        if (strncmp(e->d_name, BAD, sizeof BAD - 1) != 0)
+        char other[256];
+        if (!tier__place_is_aside(e->d_name) || tier__place_other(p->top, e->d_name, other, sizeof other))
             continue;
         count++;
         if (!oldest[0] || strcmp(e->d_name, oldest) < 0)
@@ -348,17 +316,21 @@ unsigned tier__place_quarantined(const struct tier__place *p)
 
 static void trim_quarantine(const struct tier__place *p, unsigned keep)
 {
-    char oldest[256];
-    while (list_quarantine(p, oldest) > keep && remove_store(p->top, oldest) == TIER_OK)
+    char oldest[256], other[256];
+    while (list_quarantine(p, oldest) > keep &&
+           tier__place_remove(p->top, oldest, other, sizeof other) == TIER_OK)
         ;
 }
 
 int tier__place_quarantine(const struct tier__place *p, const struct tier__why *why)
 {
     char name[64];
+    int rc = tier__place_movable(p, why);
+    if (rc)
+        return rc;
     trim_quarantine(p, QUARANTINE_KEEP - 1);
     for (unsigned n = 0; n < 100; n++) {
-        snprintf(name, sizeof name, "%s%012llx-%02u", BAD, (unsigned long long)tier__now_ms(), n);
+        snprintf(name, sizeof name, "%s%012llx-%02u", TIER__ASIDE, (unsigned long long)tier__now_ms(), n);
         if (renameat(p->top, STORE, p->top, name) == 0) {
             fsync(p->top);
             return TIER_OK;
@@ -371,7 +343,8 @@ int tier__place_quarantine(const struct tier__place *p, const struct tier__why *
 
 int tier__place_discard(const struct tier__place *p, const struct tier__why *why)
 {
-    if (remove_store(p->top, STORE) == TIER_OK)
+    char other[256];
+    if (tier__place_remove(p->top, STORE, other, sizeof other) == TIER_OK)
         return TIER_OK;
-    return tier__place_quarantine(p, why); /* something else lies in it: leave that alone */
+    return tier__place_quarantine(p, why);
 }

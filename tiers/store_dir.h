@@ -1,7 +1,8 @@
 /* store_dir.h - the cache directory: its checks, its locks, the marker of how the store was left, quarantine.
  *
  * DIR/            0700, owned by us, no symlink, on a local file system
- *   CACHEDIR.TAG  .gitignore  lock          byte 0 of lock: opening, closing, quarantine
+ *   CACHEDIR.TAG  our mark, written first   .gitignore
+ *   lock          byte 0: opening, closing, quarantine
  *   v1/           format version 1; made aside and renamed into place, so it is there whole or not at all
  *     data.mdb  lock.mdb        LMDB's
  *     state                     how the store was left: struct tier__state
@@ -15,6 +16,7 @@
 #define TIER_STORE_DIR_H
 #include <sys/stat.h>
 #include "tiers/store.h"
+#include "tiers/store_mark.h"
 
 enum tier__lock {
     TIER__LOCK_OPEN = 0,    /* of DIR/lock: exclusive while a store is opened, closed or moved */
@@ -29,18 +31,13 @@ int tier__lock_take(int fd, enum tier__lock byte, int mode, int64_t wait_ms);
 /* Whether another open file description holds a lock that `mode` would collide with. */
 bool tier__lock_held(int fd, enum tier__lock byte, int mode);
 
-struct tier__why { /* where a sentence goes */
-    char *text;
-    size_t size;
-};
-int tier__why(const struct tier__why *w, int rc, int error, const char *format, ...)
-    __attribute__((format(printf, 4, 5))); /* returns rc; error 0: no errno */
-
 struct tier__place {
     char *path;    /* of DIR; the base's */
     int top, lock; /* DIR, DIR/lock; -1: none */
     bool writable; /* files can be made in it */
-    bool fresh;    /* it was empty: CACHEDIR.TAG and .gitignore go in */
+    bool fresh;    /* it held nothing but what may lie there before the first open */
+    bool mark;     /* it has no mark, and holds nothing that would make one wrong */
+    bool settings; /* tierkit.ini is in it */
 };
 int tier__place_open(struct tier__base *base, const char *dir, bool read_only, struct tier__place *p,
                      const struct tier__why *why);
@@ -69,10 +66,12 @@ uint64_t tier__state_new_generation(void);
 int tier__place_store(const struct tier__place *p, bool make, int *dir, const struct tier__why *why);
 /* Opens name below dir and checks it: regular, ours, one link, 0600. flags as for open(2). */
 int tier__place_file(int dir, const char *name, int flags, int *fd, const struct tier__why *why);
-/* Renames DIR/v1 to DIR/bad-...; drops all but the newest two of those. */
+/* TIER_EKIND with a sentence where v1 holds what is not ours: it is neither moved nor deleted. */
+int tier__place_movable(const struct tier__place *p, const struct tier__why *why);
+/* Renames DIR/v1 to DIR/bad-...; drops all but the newest two of those. Where it is movable. */
 int tier__place_quarantine(const struct tier__place *p, const struct tier__why *why);
-unsigned tier__place_quarantined(const struct tier__place *p); /* how many bad-... there are */
-/* Deletes DIR/v1. */
+unsigned tier__place_quarantined(const struct tier__place *p); /* how many bad-... with our files alone */
+/* Deletes DIR/v1, where it is movable. */
 int tier__place_discard(const struct tier__place *p, const struct tier__why *why);
 /* A fresh lock.mdb of mode 0600, for the only user of the store. */
 int tier__place_new_lock(int dir, const struct tier__why *why);

@@ -319,11 +319,15 @@ static int attach_new(struct attach *a)
         close_parts(a);
         if (rc != TIER_EDAMAGE || a->o->read_only)
             break;
+        int moved = tier__place_movable(&a->place, a->why);
+        if (moved) {
+            rc = moved;
+            break;
+        }
         tier__log(a->base, TIER_LOG_WARNING, "store %s: %s; %s", a->env->path,
                   a->why && a->why->text ? a->why->text : "damaged",
                   discard ? "it is discarded" : "it is moved aside and a new one is started");
-        int moved =
-            discard ? tier__place_discard(&a->place, a->why) : tier__place_quarantine(&a->place, a->why);
+        moved = discard ? tier__place_discard(&a->place, a->why) : tier__place_quarantine(&a->place, a->why);
         if (moved) {
             rc = moved;
             break;

@@ -178,6 +178,50 @@ for command in check stats 'invalidate a.c' 'warm a.c'; do
 done
 run 8 -d "$work/tree" check
 err 'no cache directory'
+# ---- a directory of someone else's with the names of a store: nothing in it is touched, whatever is asked
+picture() { # DIR: names, modes, change times and bytes
+    (cd "$1" && find . -exec stat -c '%n %a %s %z' {} + | sort && find . -type f -exec cksum {} + | sort)
+}
+mkdir -p "$work/foreign/v1" "$work/foreign/bad-00018f000000-00" "$work/foreign/new"
+echo 'int x;' >"$work/foreign/v1/api.c"
+echo 'int y;' >"$work/foreign/bad-00018f000000-00/data.mdb"
+echo 'int z;' >"$work/foreign/new/state"
+cp a.c a.h "$work/foreign/"
+picture "$work/foreign" >"$work/before"
+(cd "$work/foreign" && "$lint" -d . --no-system .) >"$work/out" 2>"$work/err"
+[ $? -lt 8 ]
+ok 'tierlint works beside a foreign directory'
+err 'is not empty and no cache directory of ours'
+for command in check 'check --sources' repair '-n repair' stats prune '-n prune' 'prune --older-than 0' 'explain a.c' \
+    'inspect tree:9f86d081_2c26b46b68ffc68f' 'warm a.c' '-n warm a.c' 'invalidate a.c' '-n invalidate a.c'; do
+    # shellcheck disable=SC2086
+    run 8 -d "$work/foreign" $command
+    err 'is not empty and no cache directory of ours'
+    picture "$work/foreign" | cmp -s - "$work/before"
+    ok "'$command' leaves a foreign directory as it is"
+done
+run 8 -d "$work/foreign/v1" warm a.c # one that holds a source alone
+mkdir "$work/bare"
+for command in check repair stats prune 'explain a.c'; do
+    # shellcheck disable=SC2086
+    run 8 -d "$work/bare" $command
+    [ -z "$(ls -A "$work/bare")" ]
+    ok "'$command' makes nothing in an empty directory"
+done
+run 0 -d "$work/bare" warm a.c
+echo 'int x;' >"$work/bare/v1/api.c"
+run 0 -d "$work/bare" check
+printf 'damage' | dd of="$work/bare/v1/state" bs=1 conv=notrunc 2>/dev/null
+picture "$work/bare/v1" >"$work/before"
+(cd "$work/foreign" && "$lint" -d "$work/bare" --no-system .) >"$work/out" 2>"$work/err"
+err 'v1 holds api.c, which is no file of ours'
+for command in check repair stats prune 'warm a.c'; do
+    # shellcheck disable=SC2086
+    run 8 -d "$work/bare" $command
+    err 'v1 holds api.c, which is no file of ours'
+    picture "$work/bare/v1" | cmp -s - "$work/before"
+    ok "'$command' leaves a foreign file in v1 as it is"
+done
 run 8 -d "$work/tree/a.c" check
 err 'no directory'
 run 8 -d "$work/none" --json check
@@ -444,7 +488,6 @@ d="-d $work/cache"
     "$lint" -d "$work/cache" --no-system . 2>&1 | cmp -s - "$work/lint"
     ok 'findings after repair are those from before'
     run 0 $d check --read-data
-    : >"$work/cache/v1/data.mdb.not"
     truncate -s 8192 "$work/cache/v1/data.mdb" 2>/dev/null || dd if=/dev/null of="$work/cache/v1/data.mdb" bs=1 seek=8192 2>/dev/null
     run 4 $d check
     run 8 $d stats
@@ -476,6 +519,15 @@ d="-d $work/cache"
     out '^deleted [12] store'
     ! ls -d "$work"/cache/bad-* >/dev/null 2>&1
     ok 'prune deletes what was moved aside'
+    mkdir "$work/cache/bad-00018f000000-00"
+    echo old >"$work/cache/bad-00018f000000-00/data.mdb"
+    echo 'int x;' >"$work/cache/bad-00018f000000-00/api.c"
+    run 0 $d prune
+    err 'bad-00018f000000-00 holds api.c, which is no file of ours: it stays'
+    no_out '^deleted'
+    [ "$(cat "$work/cache/bad-00018f000000-00/api.c")" = 'int x;' ]
+    ok 'prune leaves what is not ours'
+    rm -r "$work/cache/bad-00018f000000-00"
     run 0 $d -n prune --older-than 0
     out '^would drop [1-9]'
     run 0 $d prune --older-than 1d

@@ -20,7 +20,7 @@ tier_cache *tool_cache(tool *t, int *status)
     tier_cache *c = NULL;
     uint64_t none;
     int rc = tier_count_results(t->admin, 0, NULL, &none); /* tier_open would move a damaged store aside */
-    if (rc == TIER_EDAMAGE || (rc && !*tier_admin_dir(t->admin) && !t->value[OPT_DRY])) {
+    if (rc == TIER_EDAMAGE || rc == TIER_EKIND || (rc && !*tier_admin_dir(t->admin) && !t->value[OPT_DRY])) {
         *status = fail(t, rc, tier_admin_detail(t->admin));
         return NULL;
     }
