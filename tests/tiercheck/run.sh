@@ -202,7 +202,7 @@ for command in check 'check --sources' repair '-n repair' stats prune '-n prune'
 done
 run 8 -d "$work/foreign/v1" warm a.c # one that holds a source alone
 mkdir "$work/bare"
-for command in check repair stats prune 'explain a.c'; do
+for command in check repair stats prune 'explain a.c' 'invalidate a.c'; do
     # shellcheck disable=SC2086
     run 8 -d "$work/bare" $command
     [ -z "$(ls -A "$work/bare")" ]

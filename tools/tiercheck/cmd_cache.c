@@ -3,7 +3,6 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* That there is no store is this command's error, said once. */
 static void on_cache_log(void *user, int level, const char *line)
@@ -100,7 +99,6 @@ int run_invalidate(tool *t)
 {
     const struct way *way = choose_way(t);
     char path[PATH_MAX + 256] = "", age[32];
-    struct stat st;
     uint64_t matching = 0;
     int64_t ms;
     int status, rc = 0;
@@ -120,7 +118,7 @@ int run_invalidate(tool *t)
         what = age;
     }
     rc = tier_count_results(t->admin, way->pattern ? 0 : way->by, what, &matching);
-    if (rc && (rc != TIER_EABSENT || stat(tier_admin_dir(t->admin), &st)))
+    if (rc) /* no store is begun to note there what is invalid */
         return fail(t, rc, tier_admin_detail(t->admin));
     if (!t->value[OPT_DRY] && (status = invalidate(t, way, what)))
         return status;
