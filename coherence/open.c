@@ -129,6 +129,23 @@ static const char *no_store(const tier_cache *c)
     return "store.persist is off";
 }
 
+/* What was kept in a directory that cannot be written answers all the same. */
+static int store_read(tier_cache *c)
+{
+    char detail[512];
+    c->store_options.read_only = true;
+    if (tier__store_open(&c->base, &c->store_options, &c->store, NULL, 0)) {
+        c->store_options.read_only = false;
+        return TIER_EACCESS; /* for the first reason */
+    }
+    c->flags |= TIER_READ_ONLY;
+    snprintf(detail, sizeof detail, "%s cannot be written: reading only, nothing new is kept",
+             c->profile->dir);
+    set_detail(c, &c->detail, detail);
+    tier__log(&c->base, TIER_LOG_WARNING, "%s", detail);
+    return 0;
+}
+
 /* Where it cannot be had, the cache works without and says why. */
 static void store_open(tier_cache *c)
 {
@@ -151,6 +168,8 @@ static void store_open(tier_cache *c)
         .write_deadline_ms = tier__profile_int(p, TIER__KEY_STORE_LOCK_MS),
         .compress_level = (int)tier__profile_int(p, TIER__KEY_STORE_COMPRESS_LEVEL)};
     int rc = tier__store_open(&c->base, &c->store_options, &c->store, why, sizeof why);
+    if (rc == TIER_EACCESS && !c->store_options.read_only)
+        rc = store_read(c);
     if (rc) {
         c->store = NULL;
         set_detail(c, &c->detail, *why ? why : tier_strerror(rc));

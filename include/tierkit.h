@@ -147,7 +147,8 @@ int tier_open(const tier_options *o, tier_cache **c);
 /* Commits what waits, closes, frees, sets *c to NULL. TIER_EBUSY: live sessions or detached values, named
  * in tier_cache_detail; nothing is closed then. *c may be NULL. */
 int tier_close(tier_cache **c);
-/* Why the cache has no memory, or which sessions are live after TIER_EBUSY, or NULL. Until the next close. */
+/* Why the cache has no memory; that it keeps nothing new, as its directory cannot be written; which sessions
+ * are live after TIER_EBUSY; or NULL. Until the next close. */
 const char *tier_cache_detail(const tier_cache *c);
 /* Commits waiting results to the store now. TIER_EIO: could not; they stay in memory. */
 int tier_flush(tier_cache *c);

@@ -104,6 +104,18 @@ static bool is_network(int fd)
     return false;
 }
 
+/* A store whose files cannot be written is one to read, as is one on a mount that forbids it. */
+static bool can_write(int top)
+{
+    static const char *const there[] = {"v1", "v1/data.mdb", "v1/lock", "v1/state"};
+    if (faccessat(top, ".", W_OK | X_OK, AT_EACCESS) != 0)
+        return false;
+    for (size_t i = 0; i < sizeof there / sizeof *there; i++)
+        if (faccessat(top, there[i], W_OK, AT_EACCESS) != 0 && (errno == EACCES || errno == EROFS))
+            return false;
+    return true;
+}
+
 static int check_top(struct tier__place *p, bool read_only, const struct tier__why *why)
 {
     struct stat st;
@@ -123,7 +135,7 @@ static int check_top(struct tier__place *p, bool read_only, const struct tier__w
     }
     if (is_network(p->top))
         return tier__why(why, TIER_EKIND, 0, "%s is on a network file system", p->path);
-    p->writable = faccessat(p->top, ".", W_OK | X_OK, AT_EACCESS) == 0;
+    p->writable = can_write(p->top);
     p->fresh = whose == TIER__WHOSE_EMPTY;
     return TIER_OK;
 }

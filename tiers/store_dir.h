@@ -34,7 +34,7 @@ bool tier__lock_held(int fd, enum tier__lock byte, int mode);
 struct tier__place {
     char *path;    /* of DIR; the base's */
     int top, lock; /* DIR, DIR/lock; -1: none */
-    bool writable; /* files can be made in it */
+    bool writable; /* files can be made in it, and those of the store written */
     bool fresh;    /* it held nothing but what may lie there before the first open */
     bool mark;     /* it has no mark, and holds nothing that would make one wrong */
     bool settings; /* tierkit.ini is in it */

@@ -222,6 +222,39 @@ for command in check repair stats prune 'warm a.c'; do
     picture "$work/bare/v1" | cmp -s - "$work/before"
     ok "'$command' leaves a foreign file in v1 as it is"
 done
+# ---- a cache directory that cannot be written answers, and keeps nothing new
+"$lint" -d "$work/closed-cache" --no-system --stats . >"$work/first" 2>"$work/err"
+closed() { # COMMAND...: with the directory not writable. Permissions do not stop root; a mount does.
+    if [ "$(id -u)" -ne 0 ]; then
+        "$@"
+    else
+        unshare -m sh -c 'dir=$1; shift; mount --bind "$dir" "$dir" && mount -o remount,bind,ro "$dir" && exec "$@"' \
+            sh "$work/closed-cache" "$@"
+    fi
+}
+[ "$(id -u)" -eq 0 ] || chmod -R a-w "$work/closed-cache"
+if closed true 2>/dev/null; then
+    closed "$lint" -d "$work/closed-cache" --no-system --stats . >"$work/out" 2>"$work/err"
+    cmp -s "$work/first" "$work/out"
+    ok 'findings from a directory that cannot be written'
+    [ "$(grep -c 'closed-cache cannot be written: reading only, nothing new is kept' "$work/err")" -eq 1 ]
+    ok 'that it cannot be written is said once'
+    err 'files read 0, parsed 0;'
+    for command in 'warm a.c' 'invalidate a.c'; do
+        # shellcheck disable=SC2086
+        closed "$check" -d "$work/closed-cache" $command >"$work/out" 2>"$work/err"
+        [ $? -eq 8 ] && [ "$(grep -c 'cannot be written' "$work/err")" -eq 1 ]
+        ok "'$command' cannot be done there, which is said once"
+    done
+    for command in check stats 'explain a.c'; do
+        # shellcheck disable=SC2086
+        closed "$check" -d "$work/closed-cache" $command >"$work/out" 2>"$work/err"
+        ok "'$command' reads it"
+    done
+else
+    echo 'skipped: a cache directory that cannot be written (root, and no mounts)'
+fi
+chmod -R u+w "$work/closed-cache"
 run 8 -d "$work/tree/a.c" check
 err 'no directory'
 run 8 -d "$work/none" --json check

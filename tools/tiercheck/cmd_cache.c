@@ -7,7 +7,7 @@
 /* That there is no store is this command's error, said once. */
 static void on_cache_log(void *user, int level, const char *line)
 {
-    if (!strstr(line, "going on in memory"))
+    if (!strstr(line, "going on in memory") && !strstr(line, "reading only"))
         on_log(user, level, line);
 }
 
