@@ -710,10 +710,11 @@ timeout -s INT 0.02 "$check" -d "$work/cache" check --read-data --sources >"$wor
 status=$?
 [ $status -eq 124 ] || [ $status -eq 0 ] # it was too quick, or was interrupted
 ok 'an interrupt'
-for command in check '-n repair'; do # some of these delays fall into the work
+"$lint" -d "$work/large" --no-system "$work/many" >/dev/null 2>&1
+for command in 'check --read-data' '-n repair'; do # some of these delays fall into the work
     for delay in 002 004 006 008 010 014 018 024 030; do
         # shellcheck disable=SC2086
-        timeout -s INT "0.$delay" "$check" -d "$work/cache" $command >"$work/out" 2>>"$work/told" </dev/null
+        timeout -s INT "0.$delay" "$check" -d "$work/large" $command >"$work/out" 2>>"$work/told" </dev/null
     done
 done
 sort -u "$work/told" | grep 'interrupted' >"$work/err"
