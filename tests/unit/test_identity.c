@@ -60,6 +60,22 @@ static int setup(void **state)
     return world_setup(state);
 }
 
+/* Another file of equal size and times is renamed over the first. */
+static void an_inode_tells(void **state)
+{
+    char from[192], to[192];
+    (void)state;
+    open_cache(0, NULL);
+    const tier_type *type = define("text", 0, build, NULL);
+    put_at("a", "text", long_ago.tv_sec);
+    expect(type, "text");
+    put_at("b", "next", long_ago.tv_sec);
+    snprintf(from, sizeof from, "%s/src/b", top);
+    snprintf(to, sizeof to, "%s/src/a", top);
+    assert_int_equal(rename(from, to), 0);
+    expect(type, "next");
+}
+
 static void a_size_tells(void **state)
 {
     (void)state;
@@ -121,6 +137,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, world_teardown)
     static const struct CMUnitTest tests[] = {
+        TEST(an_inode_tells),
         TEST(a_size_tells),
         TEST(a_modification_time_tells),
         TEST(the_young_are_not_written),
