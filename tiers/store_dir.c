@@ -107,7 +107,7 @@ static bool is_network(int fd)
 /* A store whose files cannot be written is one to read, as is one on a mount that forbids it. */
 static bool can_write(int top)
 {
-    static const char *const there[] = {"v1", "v1/data.mdb", "v1/lock", "v1/state"};
+    static const char *const there[] = {"v1", "v1/data.mdb"}; /* the others are made with them */
     if (faccessat(top, ".", W_OK | X_OK, AT_EACCESS) != 0)
         return false;
     for (size_t i = 0; i < sizeof there / sizeof *there; i++)
