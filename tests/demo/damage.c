@@ -5,7 +5,8 @@
  * Large values of an LMDB file lie in runs of pages of their own. Such a run begins with a page whose number
  * is its own and whose flags say overflow (lmdb's mdb.c: MDB_page, P_OVERFLOW); what follows the header is
  * value and nothing else, so that damage there is for the records' checksums to find, not for the walk over
- * pages. Runs that are free at the moment look the same: damage there is none. Exit status: 0, or 2 for
+ * pages. LMDB's list of free pages has such runs, too: ours are told by the magic behind the checksum. Runs
+ * that are free at the moment look the same: damage there is none. Exit status: 0, or 2 for
  * trouble. */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +26,7 @@ static int trouble(const char *what)
 
 static int begins_values(int fd, uint64_t page)
 {
-    unsigned char head[16];
+    unsigned char head[28];
     uint64_t number;
     uint16_t flags;
     if (pread(fd, head, sizeof head, (off_t)(page * PAGE)) != sizeof head) {
@@ -33,7 +34,7 @@ static int begins_values(int fd, uint64_t page)
     }
     memcpy(&number, head, sizeof number);
     memcpy(&flags, head + FLAGS_AT, sizeof flags);
-    return number == page && flags == OVERFLOW;
+    return number == page && flags == OVERFLOW && memcmp(head + 24, "TKR1", 4) == 0;
 }
 
 /* Knuth's MMIX generator: which places are hit must not depend on the C library. */
