@@ -73,7 +73,7 @@ static int without_watches(void)
 static void the_kernel_has_no_watches_left(void **state)
 {
     const char *asked = getenv("TIER_SYSCTL");
-    int status, fd = open(limit_path, O_RDONLY | O_CLOEXEC);
+    int status = 0, fd = open(limit_path, O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : read(fd, limit_was, sizeof limit_was - 1);
     (void)state;
     if (fd >= 0)
