@@ -175,15 +175,15 @@ static inline struct tier__recall_slot *find(const tier_session *s, const tier_q
         return search_words(r, q);
     uint32_t *hint = hint_of(r, q), was = *hint;
     struct tier__recall_slot *at = &r->slot[was & ~KNOWN];
-    if (was & KNOWN) {
-        const struct tier__recall_line *l = line_of(r, at);
+    const struct tier__recall_line *l = was & KNOWN ? line_of(r, at) : NULL;
+    if (l) {
         __builtin_prefetch(l);
         FETCH(r, at);
-        size_t path_size = strlen(q->path);
-        if (l->type == q->type && words_are(l, q->path, path_size)) /* it has no arguments either */
-            return at;
     }
-    at = search(r, &(tier_query){.type = q->type, .path = q->path}, strlen(q->path));
+    size_t path_size = strlen(q->path);
+    if (l && l->type == q->type && words_are(l, q->path, path_size)) /* it has no arguments either */
+        return at;
+    at = search(r, &(tier_query){.type = q->type, .path = q->path}, path_size);
     if (at)
         *hint = (uint32_t)(at - r->slot) | ((was & ~KNOWN) == (uint32_t)(at - r->slot) ? KNOWN : 0);
     return at;
