@@ -40,19 +40,18 @@ uint64_t tier__budget_used(const struct tier__budget *b)
 
 /* ---- eviction */
 
-/* With the lock held nobody can pin an entry that only the table references. true: e was pinned, and is
- * parked now. */
+/* true: e was pinned, and is parked now. Else the table's reference is gone, and nobody can pin it any more.
+ */
 static bool park(tier__entry *e)
 {
-    unsigned refs = atomic_load_explicit(&e->refs, memory_order_acquire);
-    while (refs != 1)
-        if (atomic_compare_exchange_weak_explicit(&e->refs, &refs, refs | TIER__PARKED, memory_order_acquire,
-                                                  memory_order_acquire))
-            return true;
-    return false;
+    unsigned refs = atomic_load_explicit(&e->refs, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak_explicit(&e->refs, &refs, refs == 1 ? 0 : refs | TIER__PARKED,
+                                                  memory_order_acq_rel, memory_order_relaxed))
+        ;
+    return refs != 1;
 }
 
-/* e, unreferenced but for the table and not in the policy, leaves for want of room. With the lock held. */
+/* e, which has no reference and is not in the policy, leaves for want of room. With the lock held. */
 static void turn_out(tier__memory *m, struct tier__shard *s, tier__entry *e, tier__entry **dead)
 {
     s->tier[e->tier].evicted++;
@@ -66,10 +65,11 @@ bool tier__memory_unpark(tier__memory *m, tier__entry *e, tier__entry **dead)
     struct tier__shard *s = tier__shard_of(m, &e->key);
     unsigned refs = TIER__PARKED | 2;
     tier__lock(&s->lock);
-    bool last = atomic_compare_exchange_strong_explicit(&e->refs, &refs, 1, memory_order_acq_rel,
+    bool out = tier__budget_over(&m->budget[e->tier]);
+    bool last = atomic_compare_exchange_strong_explicit(&e->refs, &refs, out ? 0 : 1, memory_order_acq_rel,
                                                         memory_order_relaxed);
     /* A parked entry is resident, so the memory is not closed yet, and its base is there. */
-    if (last && tier__budget_over(&m->budget[e->tier]))
+    if (last && out)
         turn_out(m, s, e, dead);
     /* Out of memory: it stays parked, and is evictable again after its next pin. */
     else if (last && !tier__order_enter(&m->own, &s->tier[e->tier].order, e))
@@ -93,7 +93,7 @@ static uint64_t evict_from(tier__memory *m, struct tier__shard *s, int tier, boo
     if (e) {
         tier__order_evicted(&m->own, order, e);
         bytes = tier__entry_charge(e);
-        if (e->queue != TIER__QUEUE_DEAD && tier__ghosts_want(&m->ghosts[tier], &e->key))
+        if (tier__entry_queue(e) != TIER__QUEUE_DEAD && tier__ghosts_want(&m->ghosts[tier], &e->key))
             ghost = (struct tier__ghost){e->key, bytes, tier__entry_cost(e), tier__order_worth(order, e)};
         turn_out(m, s, e, &dead);
     }

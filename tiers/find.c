@@ -1,12 +1,18 @@
-/* find.c - what a get asks the table: find, have again where it was, take. A plain hit is a lock taken at
- * once, a pin, two counters; whatever else may be is in functions of its own, so that nothing is saved on the
- * stack for it. */
+/* find.c - what a get asks the table: find, have again where it was, take.
+ *
+ * A HIT takes no lock and writes nothing but its entry and its thread's counters. The slots are read as a
+ * sequence lock is (memory_private.h), and lead to an entry, or to nothing that counts. The entry may have
+ * died meanwhile and its header be free, or another entry's: but a header it is while the hit is under way
+ * (quiet.c). So its count of references is raised unless it is 0, which no thread can bring back, and then
+ * what is pinned is looked at: whether it is in the table, and has the key. Whatever else may be is in
+ * functions of its own, with the shard's lock, so that nothing is saved on the stack for it; so are all hits
+ * where a recorder or a policy wants to know of each. */
 #include "tiers/search.h"
 
 tier__entry *tier__search_on(const struct tier__slots *s, uint32_t i, int tier, const tier_digest *key)
 {
     uint32_t buckets = atomic_load_explicit(&s->buckets, memory_order_relaxed);
-    const struct tier__bucket *b = atomic_load_explicit(&s->bucket, memory_order_relaxed);
+    const struct tier__bucket *b = tier__buckets(s);
     tier__entry *e;
     do {
         i = i + 1 < buckets ? i + 1 : 0;
@@ -15,31 +21,13 @@ tier__entry *tier__search_on(const struct tier__slots *s, uint32_t i, int tier, 
     return e;
 }
 
-/* ---- what a hit leaves behind; with the shard's lock held */
-
-static inline void count_hit(struct tier__shard *s, int tier, tier__entry *e)
-{
-    s->hits[tier - TIER__TIER_MIN]++;
-    e->uses = (uint8_t)(e->uses + (e->uses < UINT8_MAX));
-}
-
-static inline void pin(tier__entry *e)
-{
-    atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
-}
-
-/* Nobody but the counters wants to know of a hit. */
-static inline bool is_plain(const tier__memory *m, const tier__entry *e)
-{
-    return __builtin_expect(!m->tell_hits && e->queue != TIER__QUEUE_DEAD, 1);
-}
+/* ---- what a hit leaves behind; with the lock of e's shard held */
 
 static void note_hit(tier__memory *m, struct tier__shard *s, int tier, tier__entry *e)
 {
-    count_hit(s, tier, e);
-    if (is_plain(m, e))
-        return;
     bool in = !(atomic_load_explicit(&e->refs, memory_order_relaxed) & TIER__PARKED);
+    s->tier[tier].hits++;
+    tier__entry_used(e);
     if (!tier__order_hit(&m->own, &s->tier[e->tier].order, e, in))
         atomic_fetch_or_explicit(&e->refs, TIER__PARKED, memory_order_relaxed); /* as in unpark */
 }
@@ -66,15 +54,64 @@ static void note_get(tier__memory *m, int tier, const tier_digest *key, const ti
         tier__recorder_note(m->recorder, TIER__TRACE_MISS, tier, key, 0, 0);
 }
 
+/* ---- without the lock */
+
+/* From here on nothing goes back to the heap that the table leads to. */
+static inline struct tier__stripe *begin(tier__memory *m)
+{
+    struct tier__stripe *mine = &m->stripe[tier__thread_hash() >> 58];
+    atomic_fetch_add(&mine->begun, 1);
+    return mine;
+}
+_Static_assert(TIER__STRIPES == 64, "begin takes six bits");
+
+static inline tier__entry *end(struct tier__stripe *mine, int tier, tier__entry *e)
+{
+    tier__entry_used(e);
+    atomic_fetch_add(&mine->hits[tier - TIER__TIER_MIN], 1);
+    return e;
+}
+
+/* With nothing: what was pinned is not what was asked for. */
+static void end_without(struct tier__stripe *mine, tier__entry *e)
+{
+    atomic_fetch_add(&mine->others, 1);
+    tier__entry_unref(e);
+}
+
+/* false: e is no entry at the moment. */
+static inline bool pin_live(tier__entry *e)
+{
+    unsigned refs = 1; /* as most have: a look before would fetch the line twice where threads meet */
+    while (!atomic_compare_exchange_weak_explicit(&e->refs, &refs, refs + 1, memory_order_acquire,
+                                                  memory_order_relaxed))
+        if (!refs)
+            return false;
+    return true;
+}
+
+/* An entry that a newer version took the place of has to be told of a hit. */
+static inline bool is_plain(const tier__entry *e)
+{
+    return tier__entry_queue(e) != TIER__QUEUE_DEAD;
+}
+
+/* Of e, which is pinned, and whatever entry it is. */
+static inline bool is_what(const tier__entry *e, int tier, const tier_digest *key)
+{
+    return atomic_load_explicit(&e->place, memory_order_acquire) & TIER__RESIDENT && e->tier == tier &&
+           tier__digest_equal(&e->key, key) && is_plain(e);
+}
+
 /* ---- finding */
 
-/* Whatever it comes to; with the lock held, which it gives back. */
-__attribute__((noinline)) static tier__entry *find_held(tier__memory *m, int tier, const tier_digest *key)
+__attribute__((noinline)) static tier__entry *find_locked(tier__memory *m, int tier, const tier_digest *key)
 {
     struct tier__shard *s = tier__shard_of(m, key);
+    tier__lock(&s->lock);
     tier__entry *e = tier__search(&s->slots, tier, key);
     if (e) {
-        pin(e);
+        tier__entry_ref(e);
         note_hit(m, s, tier, e);
     } else {
         s->tier[tier].misses++;
@@ -84,38 +121,45 @@ __attribute__((noinline)) static tier__entry *find_held(tier__memory *m, int tie
     return e;
 }
 
-__attribute__((noinline)) static tier__entry *find_later(tier__memory *m, int tier, const tier_digest *key)
+__attribute__((noinline)) static tier__entry *find_after(tier__memory *m, int tier, const tier_digest *key,
+                                                         struct tier__stripe *mine, tier__entry *e)
 {
-    tier__lock_wait(&tier__shard_of(m, key)->lock);
-    return find_held(m, tier, key);
+    end_without(mine, e);
+    return find_locked(m, tier, key);
 }
 
-/* Where the search will begin comes into the cache while the lock is being taken. What is read here may be
- * of two tables at once, or of one that is gone: then the wrong line is fetched. */
-static inline const struct tier__bucket *home_of(const struct tier__slots *s, uint32_t bits)
+/* What the slots lead to, pinned; NULL: nothing, or they changed. */
+static inline tier__entry *look(const struct tier__slots *s, const tier_digest *key)
 {
-    uint32_t i = tier__slot_home(bits, atomic_load_explicit(&s->buckets, memory_order_relaxed));
-    uintptr_t first = (uintptr_t)atomic_load_explicit(&s->bucket, memory_order_relaxed);
-    return (const struct tier__bucket *)(first + i * sizeof(struct tier__bucket));
+    unsigned changes = atomic_load(&s->changes);
+    uint32_t bits = tier__slot_bits(key), i = tier__home(s, bits);
+    const struct tier__bucket *b = atomic_load(&s->bucket);
+    if (changes & 1 || !b)
+        return NULL;
+    uint64_t like = tier__ways_like(&b[i], bits & UINT16_MAX);
+    if (!like)
+        return NULL;
+    tier__entry *e = tier__slot_entry(&b[i], tier__way_of((unsigned)__builtin_ctzll(like)));
+    return atomic_load_explicit(&s->changes, memory_order_relaxed) == changes && pin_live(e) ? e : NULL;
 }
 
 tier__entry *tier__memory_find(tier__memory *m, int tier, const tier_digest *key)
 {
-    struct tier__shard *s = tier__shard_of(m, key);
-    uint32_t bits = tier__slot_bits(key);
-    __builtin_prefetch(home_of(&s->slots, bits));
-    if (!tier__lock_at_once(&s->lock))
-        return find_later(m, tier, key);
-    tier__entry *e = s->slots.count ? tier__search_bucket(home_of(&s->slots, bits), bits, tier, key) : NULL;
-    if (__builtin_expect(!e, 0) || !is_plain(m, e))
-        return find_held(m, tier, key);
-    pin(e);
-    count_hit(s, tier, e);
-    tier__unlock(&s->lock);
-    return e;
+    if (m->asks)
+        return find_locked(m, tier, key);
+    struct tier__stripe *mine = begin(m);
+    tier__entry *e = look(&tier__shard_of(m, key)->slots, key);
+    if (__builtin_expect(!e || !is_what(e, tier, key), 0))
+        return find_after(m, tier, key, mine, e);
+    return end(mine, tier, e);
 }
 
 /* ---- spots */
+
+static inline uint64_t left_of(const struct tier__shard *s)
+{
+    return atomic_load(&s->left);
+}
 
 void tier__memory_spot(tier__memory *m, const tier__entry *e, struct tier__spot *p)
 {
@@ -123,16 +167,17 @@ void tier__memory_spot(tier__memory *m, const tier__entry *e, struct tier__spot 
     unsigned index = atomic_load_explicit(&e->place, memory_order_relaxed) & TIER__SPOT_INDEX;
     p->where = (uintptr_t)e | index | (uint64_t)(s - m->shard) << TIER__SPOT_SHARD;
     tier__lock(&s->lock);
-    p->left = tier__entry_resident(e) ? s->left : UINT64_MAX;
+    p->left = tier__entry_resident(e) ? left_of(s) : UINT64_MAX;
     tier__unlock(&s->lock);
 }
 
-__attribute__((noinline)) static tier__entry *at_held(tier__memory *m, const struct tier__spot *p)
+__attribute__((noinline)) static tier__entry *at_locked(tier__memory *m, const struct tier__spot *p)
 {
     struct tier__shard *s = &m->shard[p->where >> TIER__SPOT_SHARD];
-    tier__entry *e = s->left == p->left ? tier__spot_entry(p) : NULL;
+    tier__lock(&s->lock);
+    tier__entry *e = left_of(s) == p->left ? tier__spot_entry(p) : NULL;
     if (e) {
-        pin(e);
+        tier__entry_ref(e);
         note_hit(m, s, e->tier, e);
     }
     tier__unlock(&s->lock);
@@ -141,24 +186,27 @@ __attribute__((noinline)) static tier__entry *at_held(tier__memory *m, const str
     return e;
 }
 
-__attribute__((noinline)) static tier__entry *at_later(tier__memory *m, const struct tier__spot *p)
+__attribute__((noinline)) static tier__entry *at_after(tier__memory *m, const struct tier__spot *p,
+                                                       struct tier__stripe *mine, tier__entry *e)
 {
-    tier__lock_wait(&m->shard[p->where >> TIER__SPOT_SHARD].lock);
-    return at_held(m, p);
+    end_without(mine, e);
+    return at_locked(m, p);
 }
 
+/* Who leaves is counted before the table's reference ends. So where nobody had left there is a header, and
+ * where still nobody has once it is pinned, it is the one that was there. */
 tier__entry *tier__memory_at(tier__memory *m, const struct tier__spot *p)
 {
-    struct tier__shard *s = &m->shard[p->where >> TIER__SPOT_SHARD];
+    if (m->asks)
+        return at_locked(m, p);
+    const struct tier__shard *s = &m->shard[p->where >> TIER__SPOT_SHARD];
+    struct tier__stripe *mine = begin(m);
     tier__entry *e = tier__spot_entry(p);
-    if (!tier__lock_at_once(&s->lock))
-        return at_later(m, p);
-    if (__builtin_expect(s->left != p->left, 0) || !is_plain(m, e))
-        return at_held(m, p);
-    pin(e);
-    count_hit(s, e->tier, e);
-    tier__unlock(&s->lock);
-    return e;
+    if (__builtin_expect(left_of(s) != p->left || !pin_live(e), 0))
+        return at_after(m, p, mine, NULL);
+    if (__builtin_expect(left_of(s) != p->left || !is_plain(e), 0))
+        return at_after(m, p, mine, e);
+    return end(mine, e->tier, e);
 }
 
 /* ---- taking */

@@ -49,8 +49,8 @@ struct tier__entry {
     uint8_t exclusive : 1; /* lent to one at a time: to be taken, not found; see tier__memory_take */
     uint8_t apart : 1;     /* + has a struct tier__side */
     atomic_uchar place;    /* + index in its slab, and whether it is in the table */
-    uint8_t queue;         /* + the policy's; guarded by the shard, as uses */
-    uint8_t uses;          /* + hits, saturating */
+    atomic_uchar queue;    /* + the policy's; written with the shard's lock held */
+    atomic_uchar uses;     /* + hits, saturating; written without, so two at once may count as one */
 };
 _Static_assert(sizeof(struct tier__entry) == 64, "one cache line");
 

@@ -1,6 +1,7 @@
 /* memory_private.h - inside the memory side: header slabs (slab.c), entries' lives (entry.c), the slots of a
- * shard (slots.c), the governor (budget.c), and the table over them (table.c). No lock is taken with another
- * one held: a shard's or a slab pool's is always the only one. */
+ * shard (slots.c), the governor (budget.c), the table over them (table.c, find.c), and memory that hits may
+ * still be looking at (quiet.c). A shard's lock and a slab pool's are never held together; those taken within
+ * them, of the slabs' numbers and of what waits to be freed, are held for a few lines. */
 #ifndef TIER_MEMORY_PRIVATE_H
 #define TIER_MEMORY_PRIVATE_H
 #include <pthread.h>
@@ -44,20 +45,24 @@ static inline bool tier__budget_over(const struct tier__budget *b)
  * branch that is hard to foresee, so that the next hit's misses overlap with this one's. */
 enum { TIER__WAYS = 8 };
 struct tier__bucket {
-    _Alignas(
-        64) uint64_t tags[2]; /* four tags each, first in the lowest bits; 0: empty, and so are the rest */
-    uint16_t low[TIER__WAYS];
-    uint32_t high[TIER__WAYS];
+    _Alignas(64) _Atomic uint64_t
+        tags[2]; /* four tags each, first in the lowest bits; 0: empty, and so are the rest */
+    _Atomic uint16_t low[TIER__WAYS];
+    _Atomic uint32_t high[TIER__WAYS];
 };
+/* Written with the shard's lock held; read also without, as a sequence lock is: what was read counts if
+ * `changes` was even before and is the same after (Boehm, Can Seqlocks Get Along With Programming Language
+ * Memory Models?, 2012: stores that release, loads that acquire). */
 struct tier__slots {
-    struct tier__bucket *_Atomic bucket; /* written with the lock held, as the next; read without as a hint */
-    atomic_uint buckets;
+    struct tier__bucket *_Atomic bucket; /* NULL: none yet */
+    atomic_uint buckets;                 /* read before bucket: there are never more than it has */
+    atomic_uint changes;
     uint32_t count;
     void *raw; /* of bucket */
 };
 enum { TIER__SLOTS_MAX = 1 << 22 }; /* of a shard: as many as the 22 bits can tell apart */
-bool tier__slots_reserve(struct tier__base *base, struct tier__slots *s); /* room for one more */
-void tier__slots_add(struct tier__slots *s, tier__entry *e);              /* after reserve */
+bool tier__slots_reserve(tier__memory *m, struct tier__slots *s); /* room for one more */
+void tier__slots_add(struct tier__slots *s, tier__entry *e);      /* after reserve */
 void tier__slots_remove(struct tier__slots *s, const tier__entry *e);
 tier__entry *tier__slots_at(const struct tier__slots *s, uint32_t i); /* slot i; NULL: empty */
 
@@ -72,16 +77,28 @@ static inline uint32_t tier__slot_home(uint32_t bits, uint32_t buckets)
 }
 static inline tier__entry *tier__slot_entry(const struct tier__bucket *b, unsigned way)
 {
-    return (tier__entry *)(((uintptr_t)b->high[way] << 16 | b->low[way]) & ~(uintptr_t)63);
+    uintptr_t low = atomic_load_explicit(&b->low[way], memory_order_acquire);
+    uintptr_t high = atomic_load_explicit(&b->high[way], memory_order_acquire);
+    return (tier__entry *)((high << 16 | low) & ~(uintptr_t)63);
+}
+#if defined __SANITIZE_THREAD__
+#define TIER__THREAD_SANITIZER
+#elif defined __has_feature
+#if __has_feature(thread_sanitizer)
+#define TIER__THREAD_SANITIZER
+#endif
+#endif
+static inline uint64_t tier__tags(const struct tier__bucket *b, unsigned half)
+{
+    return atomic_load_explicit(&b->tags[half], memory_order_acquire);
 }
 /* Bits that stand for the ways whose tag is tag; tier__way_of tells the way of one. tag is not 0. */
-#ifdef __SSE2__
-typedef uint16_t tier__eight __attribute__((vector_size(16)));
+#if defined __SSE2__ && !defined TIER__THREAD_SANITIZER /* which would not know it to be atomic */
+typedef uint16_t tier__eight __attribute__((vector_size(16), may_alias));
 typedef char tier__sixteen __attribute__((vector_size(16)));
 static inline uint64_t tier__ways_like(const struct tier__bucket *b, uint32_t tag)
 {
-    tier__eight tags;
-    memcpy(&tags, b->tags, sizeof tags);
+    tier__eight tags = *(const volatile tier__eight *)b->tags; /* one load is two atomic ones, if not more */
     return (unsigned)__builtin_ia32_pmovmskb128((tier__sixteen)(tags == (uint16_t)tag)) & 0x5555;
 }
 static inline unsigned tier__way_of(unsigned bit)
@@ -92,7 +109,7 @@ static inline unsigned tier__way_of(unsigned bit)
 static inline uint64_t tier__ways_like(const struct tier__bucket *b, uint32_t tag)
 {
     const uint64_t ones = UINT64_C(0x0001000100010001), low = ones * INT16_MAX;
-    uint64_t first = b->tags[0] ^ tag * ones, second = b->tags[1] ^ tag * ones;
+    uint64_t first = tier__tags(b, 0) ^ tag * ones, second = tier__tags(b, 1) ^ tag * ones;
     first = ~(((first & low) + low) | first | low); /* the highest bit of what is 0 (Hacker's Delight 6-1) */
     second = ~(((second & low) + low) | second | low);
     return first >> 8 | second; /* bits 7 and 15 of each 16: ways 0 to 3 and 4 to 7 */
@@ -111,14 +128,13 @@ static inline unsigned tier__entry_refs(const tier__entry *e)
 
 /* ---- shards */
 struct tier__shard_tier {
-    uint64_t entries, misses, evicted;
+    uint64_t entries, hits, misses, evicted; /* hits: those that took the lock */
     struct tier__order order;
 };
-struct tier__shard {               /* a hit touches the first line alone */
+struct tier__shard {               /* a hit reads the first line alone, and writes none */
     _Alignas(64) atomic_uint lock; /* usable while any entry lives, so beyond tier__memory_destroy */
     struct tier__slots slots;
-    uint64_t hits[TIER__TIER_MAX]; /* from TIER__TIER_MIN on */
-    uint64_t left;                 /* entries that have left the slots: each spot of before is in doubt */
+    atomic_uint_fast64_t left; /* entries that have left the slots: each spot of before is in doubt */
     struct tier__shard_tier tier[TIER__TIER_MAX + 1];
 };
 _Static_assert(offsetof(struct tier__shard, tier) <= 64, "one line");
@@ -185,6 +201,34 @@ static inline struct tier__slab *tier__slab_of(const tier__entry *e)
                                          offsetof(struct tier__slab, entry));
 }
 
+/* ---- hits under way (quiet.c). A hit that takes no lock is counted when it begins and when it has its pin
+ * or gives up, each thread in a line of its own: one that two of them write costs more than the hit. Memory
+ * that it may be looking at goes back when there was a moment, after it was taken out, with no hit under way.
+ */
+enum { TIER__STRIPES = 64 };
+struct tier__stripe {
+    _Alignas(64) atomic_uint_fast64_t begun;
+    atomic_uint_fast64_t hits[TIER__TIER_MAX], others; /* that ended: from TIER__TIER_MIN on; with nothing */
+};
+#if defined __has_builtin
+#if __has_builtin(__builtin_thread_pointer)
+#define tier__thread() __builtin_thread_pointer() /* pthread_self without a call */
+#endif
+#endif
+#ifndef tier__thread
+#define tier__thread() pthread_self()
+#endif
+static inline uint64_t tier__thread_hash(void) /* of an address; its high bits are good */
+{
+    return (uint64_t)(uintptr_t)tier__thread() * UINT64_C(0x9e3779b97f4a7c15);
+}
+struct tier__retired { /* and not freed yet; the lock is taken within a shard's or pool's */
+    atomic_uint lock;
+    struct tier__waiting *first, *last;
+};
+void tier__retire(tier__memory *m, void *block); /* frees it, now or later; NULL is fine */
+void tier__retire_all(tier__memory *m);          /* nobody is looking any more */
+
 struct tier__memory {
     struct tier__base own; /* a copy of the host's hooks: pinned entries may outlive the host's base */
     struct tier__base *base;
@@ -196,10 +240,12 @@ struct tier__memory {
     struct tier__budget budget[TIER__TIER_MAX + 1];
     struct tier__ranks ranks[TIER__TIER_MAX + 1];
     struct tier__ghosts ghosts[TIER__TIER_MAX + 1];
-    bool tell_hits; /* a recorder is there, or the policy wants to know of each hit */
-    bool rounds;    /* the C library's heap: what it takes is charged, else what was asked for */
+    bool rounds; /* the C library's heap: what it takes is charged, else what was asked for */
+    bool asks;   /* a recorder is there, or the policy wants to know of each hit: hits take the lock */
     struct tier__numbers numbers;
     struct tier__pool pool[TIER__POOLS];
+    struct tier__retired retired;
+    struct tier__stripe stripe[TIER__STRIPES];
     struct tier__shard shard[TIER__SHARDS];
 };
 

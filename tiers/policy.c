@@ -61,7 +61,7 @@ void tier__order_init(struct tier__order *o, const struct tier__policy *policy, 
 bool tier__order_enter(struct tier__base *base, struct tier__order *o, tier__entry *e)
 {
     bool in = true;
-    if (e->queue == TIER__QUEUE_DEAD)
+    if (tier__entry_queue(e) == TIER__QUEUE_DEAD)
         tier__queue_push(&o->dead, e);
     else
         in = o->policy->enter(base, o->state, e);
@@ -72,7 +72,7 @@ bool tier__order_enter(struct tier__base *base, struct tier__order *o, tier__ent
 /* An undo, or a second path with this content. */
 bool tier__order_revive(struct tier__base *base, struct tier__order *o, tier__entry *e, bool in)
 {
-    e->queue = 0;
+    tier__entry_set_queue(e, 0);
     if (!in)
         return true;
     tier__queue_unlink(&o->dead, e);
@@ -83,7 +83,7 @@ bool tier__order_revive(struct tier__base *base, struct tier__order *o, tier__en
 
 void tier__order_leave(struct tier__order *o, tier__entry *e)
 {
-    if (e->queue == TIER__QUEUE_DEAD)
+    if (tier__entry_queue(e) == TIER__QUEUE_DEAD)
         tier__queue_unlink(&o->dead, e);
     else
         o->policy->leave(o->state, e);
@@ -114,17 +114,17 @@ float tier__order_worth(const struct tier__order *o, const tier__entry *e)
 
 void tier__order_evicted(struct tier__base *base, struct tier__order *o, const tier__entry *e)
 {
-    if (o->policy->evicted && e->queue != TIER__QUEUE_DEAD)
+    if (o->policy->evicted && tier__entry_queue(e) != TIER__QUEUE_DEAD)
         o->policy->evicted(base, o->state, e);
 }
 
 void tier__order_demote(struct tier__order *o, tier__entry *e, bool in)
 {
-    if (e->queue == TIER__QUEUE_DEAD)
+    if (tier__entry_queue(e) == TIER__QUEUE_DEAD)
         return;
     if (in)
         o->policy->leave(o->state, e);
-    e->queue = TIER__QUEUE_DEAD;
+    tier__entry_set_queue(e, TIER__QUEUE_DEAD);
     if (in) {
         tier__queue_push(&o->dead, e);
         tell(o);

@@ -66,6 +66,29 @@ tier__memory *tier__entry_memory(const tier__entry *e);
 tier__entry *tier__slab_in(const tier__memory *m, uint32_t index);
 tier__entry *tier__slab_at(const tier__entry *any, uint32_t index); /* any: one of the same memory */
 
+/* Hits come at any time, whoever has the lock. */
+static inline unsigned tier__entry_uses(const tier__entry *e)
+{
+    return atomic_load_explicit(&e->uses, memory_order_relaxed);
+}
+static inline void tier__entry_set_uses(tier__entry *e, unsigned n)
+{
+    atomic_store_explicit(&e->uses, (unsigned char)n, memory_order_relaxed);
+}
+static inline void tier__entry_used(tier__entry *e)
+{
+    unsigned n = tier__entry_uses(e);
+    tier__entry_set_uses(e, n + (n < UINT8_MAX));
+}
+static inline unsigned tier__entry_queue(const tier__entry *e)
+{
+    return atomic_load_explicit(&e->queue, memory_order_relaxed);
+}
+static inline void tier__entry_set_queue(tier__entry *e, unsigned queue)
+{
+    atomic_store_explicit(&e->queue, (unsigned char)queue, memory_order_relaxed);
+}
+
 /* A queue through the entries. */
 struct tier__queue {
     tier__entry *oldest, *newest;
@@ -100,7 +123,7 @@ void tier__order_demote(struct tier__order *o, tier__entry *e, bool in);
 /* e was asked for. false: out of memory, and not in any more. */
 static inline bool tier__order_hit(struct tier__base *base, struct tier__order *o, tier__entry *e, bool in)
 {
-    if (__builtin_expect(e->queue == TIER__QUEUE_DEAD, 0))
+    if (__builtin_expect(tier__entry_queue(e) == TIER__QUEUE_DEAD, 0))
         return tier__order_revive(base, o, e, in);
     if (in && o->policy->hit)
         o->policy->hit(o->state, e);

@@ -98,7 +98,8 @@ static void ghost_add(struct state *s, const tier__entry *e, unsigned frequency)
 /* ---- what an entry is worth. queue: its frequency + 1, as the heap knows it; uses: the hits since. */
 static unsigned frequency_of(const struct state *s, const tier__entry *e)
 {
-    unsigned most = s->worth ? FREQUENCY_MAX : GDSF_USES_MAX, f = (e->queue ? e->queue - 1u : 0) + e->uses;
+    unsigned most = s->worth ? FREQUENCY_MAX : GDSF_USES_MAX, queue = tier__entry_queue(e);
+    unsigned f = (queue ? queue - 1 : 0) + tier__entry_uses(e);
     return f < most ? f : most;
 }
 
@@ -132,7 +133,7 @@ static float worth_of(const void *state, const tier__entry *e)
 /* ---- the queues. Of an entry in one, cost, charge and e->queue stay as they are, and so does its key. */
 __attribute__((noinline)) static uint32_t key_of(const struct state *s, const tier__entry *e)
 {
-    return tier__rank_of(worth_at(s, e, e->queue - 1u)) >> KEY_SHIFT;
+    return tier__rank_of(worth_at(s, e, tier__entry_queue(e) - 1)) >> KEY_SHIFT;
 }
 
 static float worth_of_key(uint32_t key) /* the middle of what is rounded to it */
@@ -198,8 +199,8 @@ static bool reserve(struct state *s)
 /* Weighs e and puts it behind the others of its worth. After reserve. */
 static void push(struct state *s, tier__entry *e)
 {
-    e->queue = (uint8_t)(frequency_of(s, e) + 1);
-    e->uses = 0;
+    tier__entry_set_queue(e, frequency_of(s, e) + 1);
+    tier__entry_set_uses(e, 0);
     uint32_t key = key_of(s, e), at = find(s, key), index = tier__slab_index(e);
     struct queue *q = &s->queue[at];
     e->since = units(tier__ranks_floor(s->ranks), worth_of_key(key));
@@ -283,26 +284,27 @@ static bool enter(struct tier__base *base, void *state, tier__entry *e)
     s->memory = tier__entry_memory(e);
     if (!reserve(s))
         return false;
-    if (s->worth && !e->queue) /* new here */
-        e->queue = (uint8_t)(ghost_find(s, e) + 1);
+    if (s->worth && !tier__entry_queue(e)) /* new here */
+        tier__entry_set_queue(e, ghost_find(s, e) + 1);
     push(s, e);
     return true;
 }
 
-/* Applies the hits of what is about to go; out of memory, they are lost. */
+/* Applies the hits of what is about to go, of each entry once: others may hit it as fast as we look. Out of
+ * memory, they are lost. */
 static uint32_t rank(void *state)
 {
     struct state *s = state;
-    while (s->count > 0) {
+    for (uint64_t left = s->entries; s->count > 0; left--) {
         uint32_t at = least(s);
         tier__entry *e = entry_at(s, s->queue[at].first);
-        if (!e->uses)
+        if (!left || !tier__entry_uses(e))
             return tier__rank_of(s->next[at]);
         if (reserve(s)) {
             leave(s, e);
             push(s, e);
         }
-        e->uses = 0;
+        tier__entry_set_uses(e, 0);
     }
     return TIER__RANK_NONE;
 }

@@ -90,15 +90,16 @@ static void ghost_add(struct ghost *g, const tier__entry *e)
 
 static struct tier__queue *queue_of(struct state *s, const tier__entry *e)
 {
-    return e->queue == IN_MAIN ? &s->main : &s->small;
+    return tier__entry_queue(e) == IN_MAIN ? &s->main : &s->small;
 }
 
 static bool enter(struct tier__base *base, void *state, tier__entry *e)
 {
     (void)base;
     struct state *s = state;
-    if (e->queue == NOWHERE_YET)
-        e->queue = ghost_has(&s->ghost, e, s->main.count + GHOST_FIRST_SIZE) ? IN_MAIN : IN_SMALL;
+    if (tier__entry_queue(e) == NOWHERE_YET)
+        tier__entry_set_queue(e,
+                              ghost_has(&s->ghost, e, s->main.count + GHOST_FIRST_SIZE) ? IN_MAIN : IN_SMALL);
     tier__queue_push(queue_of(s, e), e);
     return true;
 }
@@ -111,19 +112,21 @@ static void leave(void *state, tier__entry *e)
 static tier__entry *victim(void *state)
 {
     struct state *s = state;
-    for (;;) { /* each round ends it, moves from small to main, or uses up a hit */
+    /* Each round ends it, moves from small to main, or uses up a hit; others may hit as fast as we look. */
+    for (uint64_t left = (s->small.count + s->main.count) * (MAIN_USES + 1);; left -= left > 0) {
         bool over = s->small.bytes >= (s->small.bytes + s->main.bytes) / SMALL_SHARE;
         tier__entry *e = s->small.oldest && (over || !s->main.oldest) ? s->small.oldest : s->main.oldest;
         if (!e)
             return NULL;
         leave(s, e);
-        if (e->queue == IN_SMALL && e->uses >= PROMOTING_USES)
-            e->uses = 0;
-        else if (e->queue == IN_MAIN && e->uses > 0)
-            e->uses = (uint8_t)((e->uses < MAIN_USES ? e->uses : MAIN_USES) - 1);
+        unsigned queue = tier__entry_queue(e), uses = tier__entry_uses(e);
+        if (left && queue == IN_SMALL && uses >= PROMOTING_USES)
+            tier__entry_set_uses(e, 0);
+        else if (left && queue == IN_MAIN && uses > 0)
+            tier__entry_set_uses(e, (uses < MAIN_USES ? uses : MAIN_USES) - 1);
         else
             return e;
-        e->queue = IN_MAIN;
+        tier__entry_set_queue(e, IN_MAIN);
         tier__queue_push(&s->main, e);
     }
 }
@@ -131,7 +134,7 @@ static tier__entry *victim(void *state)
 static void evicted(struct tier__base *base, void *state, const tier__entry *e)
 {
     struct state *s = state;
-    if (e->queue != IN_SMALL)
+    if (tier__entry_queue(e) != IN_SMALL)
         return;
     ghost_grow(base, &s->ghost, s->small.count + s->main.count);
     ghost_add(&s->ghost, e);

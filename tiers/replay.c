@@ -132,8 +132,7 @@ static int step(struct sim *s, const struct tier__trace_event *e)
         r->hits++;
         r->hit_bytes += k->charge;
         r->hit_cost_us += k->cost_us;
-        if (there->uses < UINT8_MAX)
-            there->uses++;
+        tier__entry_used(there);
         return tier__order_hit(s->base, order_of(s, there), there, true) ? TIER_OK : TIER_ENOMEM;
     }
     return e->what == TIER__TRACE_HIT ? come_in(s, e->key) : TIER_OK;

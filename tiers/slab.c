@@ -6,6 +6,7 @@
  *       once they are full: 100,000 entries are 2,400 small pages else, and a hit waited a quarter longer
  * (121 ns and 91; 220 and 205 at a million). Until then what is not used of a run is not touched either. A
  *       run goes back as a whole. */
+#include <assert.h>
 #include "tiers/memory_private.h"
 
 #define ALL_FREE UINT64_MAX
@@ -190,7 +191,7 @@ static void slab_free(struct tier__pool *p, struct tier__slab *s)
     } else {
         slab_forget(p, s);
     }
-    tier__free(&p->memory->own, raw);
+    tier__retire(p->memory, raw);
 }
 
 /* Has no entries, as the rest of its run, and there are others for the next entry. */
@@ -203,8 +204,7 @@ static bool is_spare(const struct tier__pool *p, const struct tier__slab *s)
 
 static struct tier__pool *pool_of_thread(tier__memory *m)
 {
-    uint64_t thread = (uint64_t)(uintptr_t)pthread_self(); /* an address: its low bits are all alike */
-    return &m->pool[(thread * UINT64_C(0x9e3779b97f4a7c15)) >> 60];
+    return &m->pool[tier__thread_hash() >> 60];
 }
 _Static_assert(TIER__POOLS == 16, "pool_of_thread takes four bits");
 
@@ -222,10 +222,12 @@ tier__entry *tier__slab_take(tier__memory *m)
         if (!s->free_bits)
             unlink_free(p, s);
         e = &s->entry[place];
-        memset(e, 0, sizeof *e);
+        memset(&e->key, 0, sizeof e->key);
+        memset((char *)e + offsetof(tier__entry, owner), 0, sizeof *e - offsetof(tier__entry, owner));
         memset(&s->rest[place], 0, sizeof s->rest[place]);
         atomic_init(&e->place, (unsigned char)place);
-        atomic_init(&e->refs, 1);
+        /* Last: hits of who was here before may come late, and look (find.c). */
+        atomic_store_explicit(&e->refs, 1, memory_order_release);
         atomic_fetch_add_explicit(&m->alive, 1, memory_order_relaxed);
     }
     pthread_mutex_unlock(&p->lock);
@@ -236,6 +238,7 @@ void tier__slab_give(tier__entry *e, uint64_t kept_bytes)
 {
     struct tier__slab *s = tier__slab_of(e);
     struct tier__pool *p = s->pool;
+    assert(!atomic_load_explicit(&e->refs, memory_order_relaxed));
     pthread_mutex_lock(&p->lock);
     if (kept_bytes && p->gauge)
         tier__count(p->gauge, TIER__MEMORY_BYTES, -kept_bytes);

@@ -35,7 +35,7 @@ int tier__memory_create(struct tier__base *base, const struct tier__memory_optio
     m->own.user = base->user;
     m->own.realloc = base->realloc;
     m->rounds = tier__on_c_heap(base);
-    m->tell_hits = policy->hit || o->recorder;
+    m->asks = policy->hit || o->recorder;
     if (!make_policy_states(m, policy)) {
         tier__free(base, raw);
         return TIER_ENOMEM;
@@ -110,6 +110,7 @@ void tier__memory_forget(tier__memory *m)
      * have waited for the shard's lock, to find that the entry is parked no more. */
     struct tier__base own = m->own;
     tier__slab_fini(m);
+    tier__retire_all(m);
     tier__free(&own, m->raw);
 }
 
@@ -118,7 +119,7 @@ void tier__memory_forget(tier__memory *m)
 void tier__shard_leave(struct tier__shard *s, tier__entry *e)
 {
     tier__slots_remove(&s->slots, e);
-    s->left++;
+    atomic_fetch_add_explicit(&s->left, 1, memory_order_release);
     s->tier[e->tier].entries--;
     atomic_fetch_and_explicit(&e->place, (unsigned char)~TIER__RESIDENT, memory_order_relaxed);
 }
@@ -233,11 +234,11 @@ static void lend_after_all(tier__memory *m, tier__entry *e)
 /* false: out of memory. With the shard's lock held. */
 static bool enter(tier__memory *m, struct tier__shard *s, tier__entry *e)
 {
-    if (!tier__slots_reserve(&m->own, &s->slots) || !tier__order_enter(&m->own, &s->tier[e->tier].order, e))
+    if (!tier__slots_reserve(m, &s->slots) || !tier__order_enter(&m->own, &s->tier[e->tier].order, e))
         return false;
-    tier__slots_add(&s->slots, tier__entry_ref(e));
     s->tier[e->tier].entries++;
-    atomic_fetch_or_explicit(&e->place, TIER__RESIDENT, memory_order_relaxed);
+    atomic_fetch_or_explicit(&e->place, TIER__RESIDENT, memory_order_release); /* what is in it, too */
+    tier__slots_add(&s->slots, tier__entry_ref(e));
     return true;
 }
 
@@ -360,11 +361,13 @@ static uint64_t sum_tier(const tier__memory *cm, int tier, struct tier__memory_s
         struct tier__shard *s = &m->shard[i];
         tier__lock(&s->lock);
         out->entries += s->tier[tier].entries;
-        out->hits += s->hits[tier - TIER__TIER_MIN];
+        out->hits += s->tier[tier].hits;
         out->misses += s->tier[tier].misses;
         out->evicted += s->tier[tier].evicted;
         tier__unlock(&s->lock);
     }
+    for (int i = 0; i < TIER__STRIPES; i++)
+        out->hits += atomic_load_explicit(&m->stripe[i].hits[tier - TIER__TIER_MIN], memory_order_relaxed);
     return out->entries;
 }
 
