@@ -127,39 +127,58 @@ static void run_size(struct bench *b, uint32_t keys, size_t size)
 
 /* ---- ours and the floor against themselves: larger values, another thread. The same number of entries each.
  */
-static void against_themselves(struct bench *b, uint32_t keys)
+static const struct peer *const pair[] = {&peer_tierkit, &peer_floor};
+
+static void open_side(struct side *side, struct peer_run *run, const struct peer *p, struct peer_world *w)
 {
-    static const struct peer *const pair[] = {&peer_tierkit, &peer_floor};
-    static const size_t sizes[] = {64, PEER_VALUE_MAX};
-    static const char *const size_names[2][2] = {{"tierkit 64 B", "tierkit 16 KiB"},
-                                                 {"floor 64 B", "floor 16 KiB"}};
-    static const char *const thread_names[2][2] = {{"tierkit 1 thread", "tierkit 2 threads"},
-                                                   {"floor 1 thread", "floor 2 threads"}};
-    struct peer_world *w[2] = {peer_world_new(keys, sizes[0]), peer_world_new(keys, sizes[1])};
+    *side = (struct side){p, p->open(&(struct peer_setup){w, 0, NULL}), w, NULL};
+    fill_run(run, side, SWEEP);
+    p->run[PEER_PUT](run, &(struct bench_batch){0, 0, w->keys});
+    run->sequence = w->zipf;
+    run->length = PEER_SEQUENCE;
+}
+
+static void by_size(struct bench *b, uint32_t keys)
+{
+    static const char *const name[2][2] = {{"tierkit 64 B", "tierkit 16 KiB"},
+                                           {"floor 64 B", "floor 16 KiB"}};
+    struct peer_world *w[2] = {peer_world_new(keys, 64), peer_world_new(keys, PEER_VALUE_MAX)};
     struct bench_contender c[4];
     struct peer_run run[4];
     struct side side[4];
     for (int i = 0; i < 4; i++) {
-        const struct peer *p = pair[i / 2];
-        side[i] = (struct side){p, p->open(&(struct peer_setup){w[i % 2], 0, NULL}), w[i % 2], NULL};
-        fill_run(&run[i], &side[i], SWEEP);
-        p->run[PEER_PUT](&run[i], &(struct bench_batch){0, 0, keys});
-        run[i].sequence = w[i % 2]->zipf;
-        run[i].length = PEER_SEQUENCE;
-        c[i] = (struct bench_contender){size_names[i / 2][i % 2], &run[i], p->run[PEER_VIEW], .threads = 1};
+        open_side(&side[i], &run[i], pair[i / 2], w[i % 2]);
+        c[i] =
+            (struct bench_contender){name[i / 2][i % 2], &run[i], pair[i / 2]->run[PEER_VIEW], .threads = 1};
     }
     bench_race(b, &(struct bench_race){"untouched view by size", c, 4, .base = NULL});
-    for (int i = 0; i < 4; i++) { /* of the worlds of 64 B; both threads share a run, at other places of it */
-        c[i] = (struct bench_contender){thread_names[i / 2][i % 2], &run[i & ~1], pair[i / 2]->run[PEER_READ],
-                                        .threads = (unsigned)i % 2 + 1};
-    }
-    bench_race(b, &(struct bench_race){"view and read by threads", c, 4, .base = NULL});
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; i++)
         drop_run(&run[i]);
-        pair[i / 2]->close(side[i].state);
-    }
+    close_sides(side, 4);
     peer_world_free(w[0]);
     peer_world_free(w[1]);
+}
+
+/* Both threads share a run, at other places of it. */
+static void by_threads(struct bench *b, const char *row, uint32_t keys)
+{
+    static const char *const name[2][2] = {{"tierkit 1 thread", "tierkit 2 threads"},
+                                           {"floor 1 thread", "floor 2 threads"}};
+    struct peer_world *w = peer_world_new(keys, 64);
+    struct bench_contender c[4];
+    struct peer_run run[2];
+    struct side side[2];
+    for (int i = 0; i < 2; i++) {
+        open_side(&side[i], &run[i], pair[i], w);
+        for (int t = 0; t < 2; t++)
+            c[2 * i + t] = (struct bench_contender){name[i][t], &run[i], pair[i]->run[PEER_READ],
+                                                    .threads = (unsigned)t + 1};
+    }
+    bench_race(b, &(struct bench_race){row, c, 4, .base = NULL});
+    for (int i = 0; i < 2; i++)
+        drop_run(&run[i]);
+    close_sides(side, 2);
+    peer_world_free(w);
 }
 
 static void run(struct bench *b)
@@ -167,7 +186,10 @@ static void run(struct bench *b)
     for (size_t i = 0; i < PEER_COUNT; i++)
         if (!peer_all[i]->open)
             bench_missing(b, peer_all[i]->name, "not there when this was compiled");
-    against_themselves(b, b->quick ? 100 : 32768);
+    by_size(b, b->quick ? 100 : 32768);
+    by_threads(b, "by threads, 1,000 keys", b->quick ? 100 : 1000);
+    by_threads(b, "by threads, 32,768 keys", b->quick ? 100 : 32768);
+    by_threads(b, "by threads, 100,000 keys", b->quick ? 100 : 100000);
     run_size(b, b->quick ? 200 : 100000, 64);
     run_size(b, b->quick ? 200 : 100000, 1024);
     run_size(b, b->quick ? 100 : 8192, PEER_VALUE_MAX);
@@ -179,7 +201,7 @@ static const struct bench_goal goals[] = {
     {"GLib's view of 64 B / ours", "view untouched 64 B", "glib", NULL, "tierkit", '>', 3},
     {"untouched view, 16 KiB / 64 B", "untouched view by size", "tierkit 16 KiB", NULL, "tierkit 64 B", '<',
      1.2},
-    {"view, one thread / two", "view and read by threads", "tierkit 1 thread", NULL, "tierkit 2 threads", '>',
+    {"view, one thread / two", "by threads, 100,000 keys", "tierkit 1 thread", NULL, "tierkit 2 threads", '>',
      1.8},
     {.name = NULL}};
 const struct bench_group bench_memory = {"memory", "hits and puts beside peers; time of one operation", run,
