@@ -92,7 +92,7 @@ static inline uint64_t tier__tags(const struct tier__bucket *b, unsigned half)
 {
     return atomic_load_explicit(&b->tags[half], memory_order_acquire);
 }
-/* Bits that stand for the ways whose tag is tag; tier__way_of tells the way of one. tag is not 0. */
+/* Bits that stand for the ways whose tag is tag; tier__way_of tells the way of one. */
 #if defined __SSE2__ && !defined TIER__THREAD_SANITIZER /* which would not know it to be atomic */
 typedef uint16_t tier__eight __attribute__((vector_size(16), may_alias));
 typedef char tier__sixteen __attribute__((vector_size(16)));

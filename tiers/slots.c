@@ -37,10 +37,8 @@ static bool is_full(const struct tier__bucket *b)
 
 static unsigned filled(const struct tier__bucket *b)
 {
-    unsigned n = 0;
-    while (n < TIER__WAYS && tag_at(b, n))
-        n++;
-    return n;
+    uint64_t empty = tier__ways_like(b, 0);
+    return empty ? tier__way_of((unsigned)__builtin_ctzll(empty)) : TIER__WAYS;
 }
 
 static uint32_t buckets_of(const struct tier__slots *s)
@@ -128,6 +126,16 @@ void tier__slots_add(struct tier__slots *s, tier__entry *e)
     s->count++;
 }
 
+static int way_of(const struct tier__bucket *b, uint32_t tag, const tier__entry *e) /* -1: not here */
+{
+    for (uint64_t like = tier__ways_like(b, tag); like; like &= like - 1) {
+        unsigned way = tier__way_of((unsigned)__builtin_ctzll(like));
+        if (tier__slot_entry(b, way) == e)
+            return (int)way;
+    }
+    return -1;
+}
+
 /* The last of a bucket takes the place of the one that leaves it. */
 static void pull(struct tier__bucket *b, unsigned way)
 {
@@ -149,16 +157,13 @@ static int way_back(const struct tier__slots *s, uint32_t i, uint32_t hole)
 
 void tier__slots_remove(struct tier__slots *s, const tier__entry *e)
 {
-    uint32_t hole = tier__slot_home(tier__slot_bits(&e->key), buckets_of(s));
-    unsigned way = 0;
-    while (tier__slot_entry(bucket_at(s, hole), way) != e)
-        if (++way == TIER__WAYS) {
-            way = 0;
-            hole = next_of(s, hole);
-        }
+    uint32_t bits = tier__slot_bits(&e->key), hole = tier__slot_home(bits, buckets_of(s));
+    int way;
+    while ((way = way_of(bucket_at(s, hole), bits & UINT16_MAX, e)) < 0)
+        hole = next_of(s, hole);
     count_change(s);
     bool was_full = is_full(bucket_at(s, hole));
-    pull(bucket_at(s, hole), way);
+    pull(bucket_at(s, hole), (unsigned)way);
     s->count--;
     /* Moves back what the room would cut off from its home (Knuth 6.4, algorithm R): no tombstones. */
     for (uint32_t i = next_of(s, hole); was_full && i != hole; i = next_of(s, i)) {
