@@ -111,14 +111,13 @@ static int name_version(struct tier__group *g, struct tier__dep *d, uint32_t ver
     tier_cache *c = g->c;
     int rc = 0;
     pthread_mutex_lock(&c->graph);
-    uint32_t known = d->on_disk[version];
+    uint32_t known = d->version[version].on_disk;
     pthread_mutex_unlock(&c->graph);
     if (!known && !d->disk_dirty) { /* another process may have it by now */
         rc = name_read(g, d, d->store_id);
         if (rc == TIER_EABSENT) { /* its record was lost: a fresh id */
             pthread_mutex_lock(&c->graph);
-            memset(d->on_disk, 0, d->value_count * sizeof *d->on_disk);
-            d->store_id = 0;
+            tier__dep_not_on_disk_locked(d);
             pthread_mutex_unlock(&c->graph);
             rc = name_id(g, d);
         }
@@ -126,18 +125,18 @@ static int name_version(struct tier__group *g, struct tier__dep *d, uint32_t ver
     if (rc)
         return rc;
     pthread_mutex_lock(&c->graph);
-    if (!d->on_disk[version]) {
+    if (!d->version[version].on_disk) {
         uint32_t *from = tier__resize(&c->base, d->from_disk, (d->disk_count + 1) * sizeof *from);
         if (from) {
             from[d->disk_count] = version;
             d->from_disk = from;
-            d->on_disk[version] = d->disk_first + ++d->disk_count;
+            d->version[version].on_disk = d->disk_first + ++d->disk_count;
         } else {
             rc = TIER_ENOMEM;
         }
         known = 0;
     }
-    *out = d->on_disk[version] - 1;
+    *out = d->version[version].on_disk - 1;
     pthread_mutex_unlock(&c->graph);
     return rc || known ? rc : touch(g, d);
 }
@@ -153,7 +152,7 @@ static void name_encode(tier_cache *c, struct tier__dep *d, struct tier__buf *b)
         TIER__DISK_VERSIONS) { /* the oldest go: variants that name them are misses from now on */
         uint32_t drop = d->disk_count - TIER__DISK_VERSIONS;
         for (uint32_t i = 0; i < drop; i++)
-            d->on_disk[d->from_disk[i]] = 0;
+            d->version[d->from_disk[i]].on_disk = 0;
         memmove(d->from_disk, d->from_disk + drop, TIER__DISK_VERSIONS * sizeof *d->from_disk);
         d->disk_first += drop;
         d->disk_count = TIER__DISK_VERSIONS;
@@ -171,7 +170,7 @@ static void name_encode(tier_cache *c, struct tier__dep *d, struct tier__buf *b)
     tier__buf_u32(b, d->disk_first);
     tier__buf_u32(b, d->disk_count);
     for (uint32_t i = 0; i < d->disk_count; i++)
-        tier__buf_put(b, d->value[d->from_disk[i]].byte, sizeof d->value[0].byte);
+        tier__buf_put(b, d->version[d->from_disk[i]].value.byte, sizeof d->version[0].value.byte);
     pthread_mutex_unlock(&c->graph);
     tier__free(&c->base, made);
 }
@@ -202,10 +201,9 @@ static void names_forget(tier_cache *c)
     pthread_mutex_lock(&c->graph);
     for (uint32_t i = 0; i < c->dep_count; i++) {
         struct tier__dep *d = tier__chunks_at(&c->dep_by_id, i);
-        d->store_id = d->disk_count = d->disk_first = 0;
+        tier__dep_not_on_disk_locked(d);
+        d->disk_count = d->disk_first = 0;
         d->disk_dirty = false;
-        if (d->on_disk)
-            memset(d->on_disk, 0, d->value_count * sizeof *d->on_disk);
     }
     if (c->store_map)
         memset(c->store_map, 0, c->store_map_size * sizeof *c->store_map);

@@ -262,25 +262,27 @@ struct tier__dep *tier__dep_at(tier_cache *c, uint32_t id)
 
 uint32_t tier__dep_version_locked(tier_cache *c, struct tier__dep *d, const tier_digest *value)
 {
-    for (uint32_t i = d->value_count; i-- > 0;)
-        if (tier__digest_equal(&d->value[i], value))
+    for (uint32_t i = d->version_count; i-- > 0;)
+        if (tier__digest_equal(&d->version[i].value, value))
             return i;
-    if (d->value_count == d->value_capacity) {
+    if (d->version_count == d->version_capacity) {
         uint32_t n =
-            d->value_capacity ? d->value_capacity * 2 : 1; /* most inputs never change in a process */
-        tier_digest *grown = tier__resize(&c->base, d->value, n * sizeof *grown);
+            d->version_capacity ? d->version_capacity * 2 : 1; /* most inputs never change in a process */
+        struct tier__version *grown = tier__resize(&c->base, d->version, n * sizeof *grown);
         if (!grown)
             return UINT32_MAX;
-        d->value = grown;
-        uint32_t *disk = tier__resize(&c->base, d->on_disk, n * sizeof *disk);
-        if (!disk)
-            return UINT32_MAX;
-        d->on_disk = disk;
-        d->value_capacity = n;
+        d->version = grown;
+        d->version_capacity = n;
     }
-    d->value[d->value_count] = *value;
-    d->on_disk[d->value_count] = 0;
-    return d->value_count++;
+    d->version[d->version_count] = (struct tier__version){*value, 0, c->place_count++};
+    return d->version_count++;
+}
+
+void tier__dep_not_on_disk_locked(struct tier__dep *d)
+{
+    d->store_id = 0;
+    for (uint32_t i = 0; i < d->version_count; i++)
+        d->version[i].on_disk = 0;
 }
 
 uint32_t tier__dep_version(tier_cache *c, struct tier__dep *d, const tier_digest *value)
@@ -294,8 +296,8 @@ uint32_t tier__dep_version(tier_cache *c, struct tier__dep *d, const tier_digest
 void tier__dep_value(tier_cache *c, const struct tier__dep *d, uint32_t version, tier_digest *value)
 {
     pthread_mutex_lock(&c->graph);
-    if (version < d->value_count)
-        *value = d->value[version];
+    if (version < d->version_count)
+        *value = d->version[version].value;
     else
         memset(value, 0, sizeof *value);
     pthread_mutex_unlock(&c->graph);
@@ -410,6 +412,7 @@ void tier__variant_unref(tier_cache *c, struct tier__variant *v)
         return;
     tier__free(&c->base, v->text);
     tier__free(&c->base, v->edges);
+    tier__free(&c->base, atomic_load(&v->bits.made));
     tier__free(&c->base, v->raw);
     tier__free(&c->base, v->small);
     tier__free(&c->base, v->tags);
@@ -477,8 +480,7 @@ void tier__graph_fini(tier_cache *c)
     for (uint32_t i = 0; i < c->dep_count; i++) {
         struct tier__dep *d = tier__chunks_at(&c->dep_by_id, i);
         tier__free(&c->base, d->name);
-        tier__free(&c->base, d->value);
-        tier__free(&c->base, d->on_disk);
+        tier__free(&c->base, d->version);
         tier__free(&c->base, d->from_disk);
         tier__free(&c->base, d->request);
     }

@@ -36,7 +36,7 @@ bool tier__dep_learn_locked(tier_cache *c, struct tier__dep *d, uint32_t id, uin
             tier__free(&c->base, from);
             return false;
         }
-        d->on_disk[from[i]] = first + i + 1;
+        d->version[from[i]].on_disk = first + i + 1;
     }
     tier__free(&c->base, d->from_disk);
     d->from_disk = from;
@@ -106,7 +106,7 @@ uint64_t tier__edge_sum_locked(tier_cache *c, const struct tier__edge *edges, ui
         const struct tier__dep *d = tier__chunks_at(&c->dep_by_id, edges[i].dep);
         k.stable = d->stable;
         k.sum = sum;
-        k.value = d->value[edges[i].version];
+        k.value = d->version[edges[i].version].value;
         sum = tier__checksum(&k, sizeof k, 6);
     }
     return sum;

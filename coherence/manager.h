@@ -17,6 +17,7 @@
 #include <pthread.h>
 #include "coherence/doors.h"
 #include "coherence/ids.h"
+#include "coherence/known.h"
 #include "coherence/path.h"
 #include "coherence/recall.h"
 #include "coherence/roots.h"
@@ -28,7 +29,6 @@
 
 enum {
     TIER__SCHEMA = 1,       /* of identities, content keys and records; raise it and nothing old matches */
-    TIER__VARIANT_MAX = 8,  /* kept per identity, where keep.variants says no less */
     TIER__NEST_MAX = 1000,  /* builds within builds: about 1 KiB of stack each besides the host's */
     TIER__BAN_BY_MAX = 7,   /* of the ways in which a log row names results: ban.c */
     TIER__BAN_MAX = 64,     /* live bans on disk; the next one makes a sweep due */
@@ -59,91 +59,6 @@ enum tier__kind {
 #undef TIER__KIND_ENUM
 };
 const char *tier__kind_name(int kind);
-
-/* ---- what is known */
-struct tier__edge {
-    uint32_t dep, version;
-};
-struct tier__variant { /* one remembered (dependencies -> content key); immutable but for its place on disk */
-    atomic_uint refs;
-    tier_digest key, hash;          /* content key, value hash */
-    int32_t rc;                     /* 0 or a remembered failure */
-    char *text;                     /* of the failure, or NULL */
-    uint64_t born;                  /* ban sequence when its computation began */
-    int64_t created_ms, expires_ms; /* 0: never */
-    int64_t true_ms;                /* when a view last found it to hold; guarded by graph, memory only */
-    uint64_t size;                  /* of the value, in bytes */
-    uint32_t cost_us;
-    struct tier__edge *edges;
-    uint32_t edge_count;
-    unsigned char *raw; /* edges as on disk, until somebody walks them; then NULL */
-    uint64_t edge_sum;  /* on disk: over the names and values that its edges stand for */
-    char *tags;         /* each with a 0 behind it */
-    size_t tags_size;
-    uint8_t form;        /* of the blob: TIER__FORM_... bits; 0: none, a husk from the start */
-    atomic_bool touched; /* used since that was last noted on disk */
-    int64_t noted_ms;    /* when that was; guarded by graph */
-    bool blob_stored;
-    bool cheap;   /* form is 0 as its value is cheaper to compute than to load: cheap.c */
-    bool unsaved; /* made from an overlay, where those are not for the disk */
-    void *small;  /* the blob itself, where it is small; NULL: in the store, on its way there, or nowhere */
-    uint32_t small_size;
-    /* why it ran: the first difference to the newest variant then; kind 0: nothing was remembered */
-    struct tier__cause {
-        uint32_t dep, was, is;
-        tier_digest was_digest, is_digest;
-        char *text; /* "kind name", kept as text so that it outlives ids */
-    } cause;
-};
-enum { TIER__FORM_BYTES = 1, TIER__FORM_SAVED = 2 }; /* both: u64 size of the bytes, bytes, saved */
-enum tier__state { TIER__UNKNOWN, TIER__CLEAN, TIER__MAYBE, TIER__DIRTY };
-
-typedef struct tier__node { /* a request; interned for the life of the cache or its type */
-    tier_digest identity;
-    const tier_type *type;   /* NULL: undefined since */
-    struct tier__path *path; /* NULL: none */
-    void *args;
-    size_t args_size;
-    bool content; /* of a path-free type: args is the digest of the content */
-    uint32_t dep; /* its RESULT dependency */
-    struct tier__variant *variant[TIER__VARIANT_MAX]; /* newest first; guarded by graph */
-    uint32_t variant_count;
-    uint64_t changes;                 /* of variant; guarded by graph */
-    uint64_t loaded_epoch;            /* 0: never asked the store */
-    tier_session *building;           /* guarded by flight, as is the next line */
-    uint32_t building_depth, running; /* depth of its frame; frames of any session that build it */
-    struct tier__closure *closure;    /* guarded by graph; NULL: none */
-    uint64_t closure_epoch;           /* when the store was asked for one; 0: never */
-    uint64_t hash;
-    struct tier__node *chain;
-} tier__node;
-
-struct tier__request { /* one allocation */
-    tier_digest type;
-    bool has_path, has_args, content;
-    const char *path;
-    const void *args;
-    size_t args_size;
-};
-struct tier__dep { /* an interned dependency name and the values it was observed to have */
-    uint8_t kind;
-    uint32_t id, fields;     /* fields: of STAT */
-    struct tier__path *path; /* CONTENT, KIND, LINK, STAT, TOOL, LISTING */
-    uint32_t next_of_path;   /* + 1; guarded by graph */
-    tier__node *node;        /* RESULT; NULL: of no type defined here */
-    char *name;              /* LISTING: glob; INPUT, ENV, CONFIG: name; RESULT: identity */
-    size_t name_size;
-    struct tier__request *request; /* RESULT: as read from disk, to find its type when it is defined */
-    tier_digest *value;            /* by version; guarded by graph */
-    uint32_t value_count, value_capacity;
-    uint32_t store_id; /* 0: none yet */
-    uint32_t *on_disk; /* by version: the version on disk + 1, 0: none; guarded by graph */
-    uint32_t disk_count, disk_first;
-    uint32_t *from_disk;   /* by version on disk - disk_first: our version */
-    bool disk_dirty;       /* of the write transaction under way */
-    uint64_t hash, stable; /* stable: the same in every process */
-    struct tier__dep *chain;
-};
 
 struct tier_type {
     uint32_t magic;
@@ -197,6 +112,7 @@ typedef struct tier__view {
     struct tier__chunks looks, slots; /* struct tier__look by path id, struct tier__slot by dependency id */
     struct tier__chunks versions;     /* uint32_t by dependency id: observed version + 1; 0: not looked at. By
                                          themselves, as verifying reads nothing else of what is known */
+    struct tier__chunks seen;         /* the same as bits, 64 a word, by place */
     atomic_bool asked;                /* a result was asked for: closures are for the first one alone */
     struct tier__chunks stale;        /* struct tier__stale by dependency id */
     bool looked;                      /* a path was looked at one by one */
@@ -348,7 +264,7 @@ struct tier_cache {
     struct tier__table_of nodes, deps, paths;
     struct tier__chunks dep_by_id, path_by_id;
     struct tier__chunks unkept; /* by dependency id: text, why the last answer was not kept; NULL: it was */
-    uint32_t dep_count, path_count;
+    uint32_t dep_count, path_count, place_count;
     uint32_t *store_map; /* id on disk -> dependency + 1 */
     size_t store_map_size;
     tier_type *types;
@@ -413,6 +329,7 @@ struct tier__dep *tier__dep_at(tier_cache *c, uint32_t id);
 uint32_t tier__dep_version(tier_cache *c, struct tier__dep *d,
                            const tier_digest *value); /* UINT32_MAX: no memory */
 uint32_t tier__dep_version_locked(tier_cache *c, struct tier__dep *d, const tier_digest *value);
+void tier__dep_not_on_disk_locked(struct tier__dep *d); /* not under the id that it had there */
 void tier__dep_value(tier_cache *c, const struct tier__dep *d, uint32_t version, tier_digest *value);
 tier__node *tier__dep_node(tier_cache *c, struct tier__dep *d); /* NULL: its type is not defined here */
 void tier__dep_label(tier_cache *c, const struct tier__dep *d,
@@ -445,10 +362,10 @@ void tier__look_outdated(tier__view *v); /* something was seen to be newer than 
 void tier__look_doubt(tier__view *v, const struct tier__path *p);
 /* The observed version of dep + 1, 0: not looked at; lock held. */
 uint32_t tier__view_version(const tier__view *v, uint32_t dep);
-/* Sets it, and gives the slot; lock held; NULL: no memory, nothing is set. */
-struct tier__slot *tier__view_see(tier__view *v, uint32_t dep, uint32_t version);
-/* How many of count edges, from the first on, are what the view has seen already. */
-uint32_t tier__view_known(tier__view *v, const struct tier__edge *edges, uint32_t count);
+/* Sets it to that of value, and gives the slot; lock and graph lock held; NULL: no memory, nothing is set. */
+struct tier__slot *tier__view_see(tier__view *v, struct tier__dep *d, const tier_digest *value);
+/* How many of of's edges, from the one at first on, are what the view has seen already. */
+uint32_t tier__view_known(tier__view *v, struct tier__variant *of, uint32_t first);
 /* The frozen look at a path; the first one stats it. */
 int tier__view_look(tier_session *s, struct tier__path *p, struct tier__look *out);
 /* Digest of the content as this view sees it; entry (may be NULL): also its bytes, pinned. Result: 0 or the
@@ -471,8 +388,9 @@ void tier__record_put(struct tier__buf *b, const void *data, size_t size); /* as
  * 0, or what is no observation: TIER_ECHANGED, TIER_ENOMEM, TIER_EIO. */
 int tier__view_observe(tier_session *s, struct tier__dep *d, uint32_t *version, tier__entry **bytes,
                        int *seen);
-/* Frozen value of a dependency in this view, or sets it: the first one wins. false: no memory. */
-bool tier__view_freeze(tier__view *v, struct tier__dep *d, uint32_t *version, tier__entry **bytes, int *seen);
+/* Freezes value as what this view sees of d, unless there is one: the first one wins. false: no memory. */
+bool tier__view_freeze(tier__view *v, struct tier__dep *d, const tier_digest *value, uint32_t *version,
+                       tier__entry **bytes, int *seen);
 const struct tier__world_item *tier__world_find(const struct tier__world_item *items, size_t n,
                                                 const char *name);
 

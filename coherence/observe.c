@@ -466,15 +466,25 @@ static int observe_first(tier_session *s, struct tier__dep *d, tier_digest *valu
     return rc;
 }
 
-bool tier__view_freeze(tier__view *v, struct tier__dep *d, uint32_t *version, tier__entry **bytes, int *seen)
+/* The slot of d, where v does not know it, now with value. */
+static struct tier__slot *see(tier__view *v, struct tier__dep *d, const tier_digest *value)
+{
+    pthread_mutex_lock(&v->cache->graph);
+    struct tier__slot *slot = tier__view_see(v, d, value);
+    pthread_mutex_unlock(&v->cache->graph);
+    return slot;
+}
+
+bool tier__view_freeze(tier__view *v, struct tier__dep *d, const tier_digest *value, uint32_t *version,
+                       tier__entry **bytes, int *seen)
 {
     tier__entry *loser = NULL;
     pthread_mutex_lock(&v->lock);
     uint32_t known = tier__view_version(v, d->id);
-    struct tier__slot *slot = known ? tier__view_slot(v, d->id) : tier__view_see(v, d->id, *version);
+    struct tier__slot *slot = known ? tier__view_slot(v, d->id) : see(v, d, value);
+    *version = tier__view_version(v, d->id) - 1;
     if (known) {
         loser = *bytes;
-        *version = known - 1;
         *seen = slot->seen;
         *bytes = slot->entry ? tier__entry_ref(slot->entry) : NULL;
     } else if (slot) {
@@ -511,8 +521,7 @@ int tier__view_observe(tier_session *s, struct tier__dep *d, uint32_t *version, 
         }
         if (was)
             tier__failure_digest(was, NULL, &value);
-        *version = tier__dep_version(s->cache, d, &value);
-        if (*version == UINT32_MAX || !tier__view_freeze(v, d, version, &e, &was)) {
+        if (!tier__view_freeze(v, d, &value, version, &e, &was)) {
             tier__entry_unref(e);
             return tier__fail(s, TIER_ENOMEM, "no memory for an observation");
         }

@@ -13,7 +13,7 @@ static bool made_from(tier_cache *c, const tier__node *n, const struct tier__var
     for (uint32_t i = 0; !v->raw && i < v->edge_count && !found; i++) {
         const struct tier__dep *d = tier__chunks_at(&c->dep_by_id, v->edges[i].dep);
         if (d->kind == TIER__K_CONTENT && d->path == n->path) {
-            *content = d->value[v->edges[i].version];
+            *content = d->version[v->edges[i].version].value;
             found = true;
         }
     }

@@ -45,30 +45,25 @@ struct tier__variant *tier__bound(tier_session *s, const tier__node *n)
 int tier__bind(tier_session *s, tier__node *n, struct tier__variant *v, tier__entry *keep, uint32_t from)
 {
     tier_cache *c = s->cache;
-    struct tier__dep *d = tier__dep_at(c, n->dep);
-    uint32_t version = tier__dep_version(c, d, &v->hash);
-    if (version == UINT32_MAX)
-        return tier__fail(s, TIER_ENOMEM, "no memory to bind a result");
     if (from != TIER_BUILT)
         atomic_store_explicit(&v->touched, true, memory_order_relaxed);
     pthread_mutex_lock(&s->view->lock);
+    pthread_mutex_lock(&c->graph);
+    struct tier__dep *d = tier__chunks_at(&c->dep_by_id, n->dep);
     struct tier__slot *slot = tier__view_slot(s->view, n->dep);
-    if (slot && !slot->variant && (slot = tier__view_see(s->view, n->dep, version))) {
+    if (slot && !slot->variant && (slot = tier__view_see(s->view, d, &v->hash))) {
         slot->variant = tier__variant_ref(v);
         slot->from = from;
         slot->entry = keep ? tier__entry_ref(keep) : NULL;
     }
-    pthread_mutex_unlock(&s->view->lock);
-    if (!slot)
-        return tier__fail(s, TIER_ENOMEM, "no memory to bind a result");
-    pthread_mutex_lock(&c->graph);
     uint64_t *mark = &c->mark[n->dep];
-    if (*mark >> 2 <= s->view->event) /* an event since: the mark stays (I5) */
+    if (slot && *mark >> 2 <= s->view->event) /* an event since: the mark stays (I5) */
         *mark = tier__mark_of(*mark >> 2, TIER__CLEAN);
-    if (v->true_ms < s->view->clock_ms)
+    if (slot && v->true_ms < s->view->clock_ms)
         v->true_ms = s->view->clock_ms;
     pthread_mutex_unlock(&c->graph);
-    return 0;
+    pthread_mutex_unlock(&s->view->lock);
+    return slot ? 0 : tier__fail(s, TIER_ENOMEM, "no memory to bind a result");
 }
 
 /* ---- steps */
@@ -201,8 +196,7 @@ static int compare(struct walk *w, struct step *t, struct tier__edge e, uint32_t
     tier_digest hash;
     if (tier__closure_value(s->view, d, &hash)) { /* nothing below it changed: its record need not be read */
         tier__entry *none = NULL;
-        *is = tier__dep_version(s->cache, d, &hash);
-        if (*is == UINT32_MAX || !tier__view_freeze(s->view, d, is, &none, &seen)) {
+        if (!tier__view_freeze(s->view, d, &hash, is, &none, &seen)) {
             *rc = tier__fail(s, TIER_ENOMEM, "no memory to verify");
             return STOP;
         }
@@ -249,7 +243,7 @@ static int walk_variant(struct walk *w, struct step *t, int *rc)
         }
     }
     while (t->edge < v->edge_count) {
-        uint32_t is, run = tier__view_known(s->view, v->edges + t->edge, v->edge_count - t->edge);
+        uint32_t is, run = tier__view_known(s->view, v, t->edge);
         tier__count(&c->base, TIER__VERIFY_EDGES, run);
         if (run)
             t->child_failed = false;
