@@ -118,7 +118,9 @@ void tier__unkept_get(tier_cache *c, const tier__node *n, struct tier__buf *why)
 void tier__unkept_free(tier_cache *c)
 {
     for (size_t k = 0; k < c->unkept.chunk_count; k++)
-        for (size_t i = 0; c->unkept.chunk[k] && i < TIER__CHUNK; i++)
-            tier__free(&c->base, ((char **)c->unkept.chunk[k])[i]);
+        for (size_t i = 0; i < TIER__CHUNK; i++) {
+            char **text = tier__chunks_at(&c->unkept, k * TIER__CHUNK + i);
+            tier__free(&c->base, text ? *text : NULL);
+        }
     tier__chunks_fini(&c->base, &c->unkept);
 }

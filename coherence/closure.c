@@ -54,16 +54,29 @@ void tier__closures_free(tier__view *v)
 }
 
 /* ---- leaves */
+static uint32_t u32_at(const unsigned char *at)
+{
+    return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+}
+
+static uint64_t u64_at(const unsigned char *at)
+{
+    return u32_at(at) | (uint64_t)u32_at(at + 4) << 32;
+}
+
+/* At once: field by field it took half of what a leaf costs besides its look. */
 void tier__closure_leaf(struct tier__reader *r, struct tier__statid *id, int64_t *observed_at)
 {
-    memset(id, 0, sizeof *id);
-    id->dev = tier__read_u64(r);
-    id->ino = tier__read_u64(r);
-    id->size = tier__read_u64(r);
-    id->mtime_ns = (int64_t)tier__read_u64(r);
-    id->ctime_ns = (int64_t)tier__read_u64(r);
-    id->mode = tier__read_u32(r);
-    *observed_at = (int64_t)tier__read_u64(r);
+    static const unsigned char none[LEAF_HEAD];
+    const unsigned char *at = tier__read_raw(r, LEAF_HEAD);
+    at = at ? at : none;
+    *id = (struct tier__statid){.dev = u64_at(at),
+                                .ino = u64_at(at + 8),
+                                .size = u64_at(at + 16),
+                                .mtime_ns = (int64_t)u64_at(at + 24),
+                                .ctime_ns = (int64_t)u64_at(at + 32),
+                                .mode = u32_at(at + 40)};
+    *observed_at = (int64_t)u64_at(at + 44);
 }
 
 const char *tier__closure_name(struct tier__reader *r)
@@ -423,7 +436,7 @@ static uint64_t leaf_hash(const char *dir, const char *name)
 }
 
 /* The closure is shared, so its index is made under the graph lock. */
-static bool index_make(tier_cache *c, struct tier__closure *k)
+static struct tier__leaf_index *index_make(tier_cache *c, struct tier__closure *k)
 {
     size_t n = 1024;
     struct tier__leaf_walk w;
@@ -432,32 +445,45 @@ static bool index_make(tier_cache *c, struct tier__closure *k)
     bool own;
     while (n < k->leaves.size / LEAF_HEAD * 2)
         n *= 2;
-    if (!(k->index = tier__zalloc(&c->base, n, sizeof *k->index)))
-        return false;
+    struct tier__leaf_index *index = tier__zalloc(&c->base, n, sizeof *index);
+    if (!index)
+        return NULL;
     k->index_size = n;
     tier__leaf_walk_begin(&w, k);
     for (uint32_t ordinal = 0; tier__leaf_walk_next(&w, &name, &own, &leaf); ordinal++) {
         uint64_t hash = leaf_hash(w.dir, name);
         size_t i = hash & (n - 1);
-        while (k->index[i].leaf)
+        while (index[i].leaf)
             i = (i + 1) & (n - 1);
-        k->index[i] = (struct tier__leaf_index){hash, (uint32_t)(w.dir - (const char *)k->leaves.data),
-                                                (uint32_t)(leaf.at - k->leaves.data), ordinal};
+        index[i] = (struct tier__leaf_index){hash, (uint32_t)(w.dir - (const char *)k->leaves.data),
+                                             (uint32_t)(leaf.at - k->leaves.data), ordinal};
+        k->directories |= own;
     }
-    return true;
+    atomic_store_explicit(&k->index, index, memory_order_release);
+    return index;
+}
+
+static const struct tier__leaf_index *index_of(tier_cache *c, struct tier__closure *k)
+{
+    struct tier__leaf_index *index = atomic_load_explicit(&k->index, memory_order_acquire);
+    if (index)
+        return index;
+    pthread_mutex_lock(&c->graph);
+    if (!(index = k->index))
+        index = index_make(c, k);
+    pthread_mutex_unlock(&c->graph);
+    return index;
 }
 
 uint32_t tier__closure_find(tier_cache *c, struct tier__closure *k, const char *dir, const char *name,
                             struct tier__look *out)
 {
-    pthread_mutex_lock(&c->graph);
-    bool ready = k->index || index_make(c, k);
-    pthread_mutex_unlock(&c->graph);
-    if (!ready)
+    const struct tier__leaf_index *index = index_of(c, k);
+    if (!index || (!*name && !k->directories))
         return UINT32_MAX;
     uint64_t hash = leaf_hash(dir, name);
-    for (size_t i = hash & (k->index_size - 1); k->index[i].leaf; i = (i + 1) & (k->index_size - 1)) {
-        const struct tier__leaf_index *x = &k->index[i];
+    for (size_t i = hash & (k->index_size - 1); index[i].leaf; i = (i + 1) & (k->index_size - 1)) {
+        const struct tier__leaf_index *x = &index[i];
         struct tier__reader r = tier__reader_of(k->leaves.data + x->leaf, k->leaves.size - x->leaf);
         if (x->hash != hash || strcmp((const char *)k->leaves.data + x->directory, dir) != 0)
             continue;

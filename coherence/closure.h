@@ -32,9 +32,10 @@ struct tier__closure {
                                more is none */
     struct tier__buf leaves;
     struct tier__buf graph; /* until it is on disk; guarded by graph */
-    struct tier__leaf_index
-        *index; /* of leaves by path, made when a view that stands on this looks at something */
+    _Atomic(struct tier__leaf_index *)
+        index; /* of leaves by path, made when a view that stands on this looks at something */
     size_t index_size;
+    bool directories;          /* some of them are */
     struct tier__path **paths; /* of the leaves, by ordinal, once a watcher was asked about them; the array is
                                   immutable; guarded by graph */
 };

@@ -68,10 +68,11 @@ void tier__edge_bits_wanted(tier_cache *c, struct tier__variant *v)
 
 bool tier__edge_bits_set(const struct tier__edge_bits *p, const struct tier__chunks *set)
 {
-    uint64_t *const *chunk = (uint64_t *const *)set->chunk;
+    uint64_t *const *chunk = (uint64_t *const *)atomic_load_explicit(&set->chunk, memory_order_relaxed);
+    size_t chunks = atomic_load_explicit(&set->chunk_count, memory_order_relaxed);
     for (uint32_t i = 0; i < p->count; i++) {
         size_t c = p->word[i] / TIER__CHUNK;
-        if (c >= set->chunk_count || !chunk[c] || p->bits[i] & ~chunk[c][p->word[i] % TIER__CHUNK])
+        if (c >= chunks || !chunk[c] || p->bits[i] & ~chunk[c][p->word[i] % TIER__CHUNK])
             return false;
     }
     return p->count != 0;

@@ -254,10 +254,7 @@ struct tier__dep *tier__dep_of(tier_cache *c, int kind, struct tier__path *path,
 
 struct tier__dep *tier__dep_at(tier_cache *c, uint32_t id)
 {
-    pthread_mutex_lock(&c->graph); /* the chunk list may be growing; the element itself never moves */
-    struct tier__dep *d = id < c->dep_count ? tier__chunks_at(&c->dep_by_id, id) : NULL;
-    pthread_mutex_unlock(&c->graph);
-    return d;
+    return id < c->dep_count ? tier__chunks_at(&c->dep_by_id, id) : NULL;
 }
 
 uint32_t tier__dep_version_locked(tier_cache *c, struct tier__dep *d, const tier_digest *value)

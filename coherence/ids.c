@@ -4,33 +4,47 @@
 void *tier__chunks_at(const struct tier__chunks *a, size_t i)
 {
     size_t c = i / TIER__CHUNK;
-    if (c >= a->chunk_count || !a->chunk[c])
+    if (c >= atomic_load_explicit(&a->chunk_count, memory_order_acquire))
         return NULL;
-    return (char *)a->chunk[c] + (i % TIER__CHUNK) * a->element;
+    void *piece = atomic_load_explicit(&a->chunk, memory_order_acquire)[c];
+    return piece ? (char *)piece + (i % TIER__CHUNK) * a->element : NULL;
+}
+
+/* Its first word leads to the one before. */
+static bool chunks_grow(struct tier__base *b, struct tier__chunks *a, size_t least)
+{
+    size_t was = a->chunk_count, count = least > 2 * was ? least : 2 * was;
+    void **old = a->chunk, **grown = tier__zalloc(b, count + 1, sizeof *grown);
+    if (!grown)
+        return false;
+    *grown++ = old;
+    if (was)
+        memcpy(grown, old, was * sizeof *grown);
+    atomic_store_explicit(&a->chunk, grown, memory_order_release);
+    atomic_store_explicit(&a->chunk_count, count, memory_order_release);
+    return true;
 }
 
 void *tier__chunks_make(struct tier__base *b, struct tier__chunks *a, size_t i)
 {
     size_t c = i / TIER__CHUNK;
-    if (c >= a->chunk_count) {
-        size_t count = c + 1 > 2 * a->chunk_count ? c + 1 : 2 * a->chunk_count;
-        void **grown = tier__resize(b, a->chunk, count * sizeof *grown);
-        if (!grown)
-            return NULL;
-        memset(grown + a->chunk_count, 0, (count - a->chunk_count) * sizeof *grown);
-        a->chunk = grown;
-        a->chunk_count = count;
-    }
-    if (!a->chunk[c] && !(a->chunk[c] = tier__zalloc(b, TIER__CHUNK, a->element)))
+    if (c >= atomic_load_explicit(&a->chunk_count, memory_order_relaxed) && !chunks_grow(b, a, c + 1))
         return NULL;
-    return (char *)a->chunk[c] + (i % TIER__CHUNK) * a->element;
+    void **piece = atomic_load_explicit(&a->chunk, memory_order_relaxed) + c;
+    if (!*piece && !(*piece = tier__zalloc(b, TIER__CHUNK, a->element)))
+        return NULL;
+    return (char *)*piece + (i % TIER__CHUNK) * a->element;
 }
 
 void tier__chunks_fini(struct tier__base *b, struct tier__chunks *a)
 {
+    void **chunk = a->chunk;
     for (size_t c = 0; c < a->chunk_count; c++)
-        tier__free(b, a->chunk[c]);
-    tier__free(b, a->chunk);
+        tier__free(b, chunk[c]);
+    for (void **before; chunk; chunk = before) {
+        before = chunk[-1];
+        tier__free(b, chunk - 1);
+    }
     a->chunk = NULL;
     a->chunk_count = 0;
 }

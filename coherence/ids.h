@@ -1,12 +1,16 @@
-/* ids.h - arrays by id, whose elements never move, and hash tables with chains through their elements. */
+/* ids.h - arrays by id, whose elements never move, and hash tables with chains through their elements.
+ * THREADS   Both grow under a lock of their owner's. An element of an array, to whom it was told of (what
+ * told him came later), is found without. */
 #ifndef TIER_IDS_H
 #define TIER_IDS_H
+#include <stdatomic.h>
 #include "tiers/base/base.h"
 
 enum { TIER__CHUNK = 256 }; /* elements of one piece */
 struct tier__chunks {       /* a growing array whose elements never move */
-    void **chunk;
-    size_t chunk_count, element;
+    _Atomic(void **) chunk; /* the shorter ones that it was before stay until the end */
+    atomic_size_t chunk_count;
+    size_t element;
 };
 struct tier__table_of { /* hash table with chains through the element */
     void **bucket;

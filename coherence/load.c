@@ -419,14 +419,8 @@ tier__entry *tier__blob_load(tier_session *s, tier__node *n, const struct tier__
 }
 
 /* ---- stat identities */
-void tier__memo_load(tier_cache *c, struct tier__path *p)
+static void memo_load(tier_cache *c, struct tier__path *p)
 {
-    pthread_mutex_lock(&c->graph);
-    bool asked = p->memo.asked_store || p->memo.known || !c->store;
-    p->memo.asked_store = true;
-    pthread_mutex_unlock(&c->graph);
-    if (asked)
-        return;
     unsigned char key[TIER__KEY_MAX];
     struct tier__stat_record st;
     struct tier__buf b;
@@ -439,6 +433,18 @@ void tier__memo_load(tier_cache *c, struct tier__path *p)
         pthread_mutex_unlock(&c->graph);
     }
     tier__buf_fini(&b);
+}
+
+void tier__memo_lock(tier_cache *c, struct tier__path *p)
+{
+    pthread_mutex_lock(&c->graph);
+    bool asked = p->memo.asked_store || p->memo.known || !c->store;
+    p->memo.asked_store = true;
+    if (asked)
+        return;
+    pthread_mutex_unlock(&c->graph);
+    memo_load(c, p);
+    pthread_mutex_lock(&c->graph);
 }
 
 void tier__memo_see(tier_cache *c, struct tier__path *p, const struct tier__statid *id, int64_t at,

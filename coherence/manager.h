@@ -264,7 +264,8 @@ struct tier_cache {
     struct tier__table_of nodes, deps, paths;
     struct tier__chunks dep_by_id, path_by_id;
     struct tier__chunks unkept; /* by dependency id: text, why the last answer was not kept; NULL: it was */
-    uint32_t dep_count, path_count, place_count;
+    atomic_uint dep_count;      /* written under graph */
+    uint32_t path_count, place_count;
     uint32_t *store_map; /* id on disk -> dependency + 1 */
     size_t store_map_size;
     tier_type *types;

@@ -159,8 +159,7 @@ int tier__view_entries(tier_session *s, struct tier__path *p, tier_digest *diges
     if (look.has_entries && look.entries_rc)
         return look.entries_rc;
     bool settled = false;
-    tier__memo_load(c, p);
-    pthread_mutex_lock(&c->graph);
+    tier__memo_lock(c, p);
     tier_digest known = p->memo.digest;
     settled = p->memo.known && tier__statid_equal(&p->memo.id, &look.id) &&
               tier__statid_settled(&look.id, p->memo.observed_at);

@@ -11,7 +11,7 @@ struct tier__request *tier__request_load(tier_cache *c, const tier_digest *ident
 bool tier__variant_adopt(tier_cache *c, struct tier__variant *v, struct tier__edge **edges);
 bool tier__variant_edges(tier_cache *c, struct tier__variant *v); /* interns what is raw; false: unusable */
 tier__entry *tier__blob_load(tier_session *s, tier__node *n, const struct tier__variant *v);
-void tier__memo_load(tier_cache *c, struct tier__path *p);
+void tier__memo_lock(tier_cache *c, struct tier__path *p); /* takes graph; p->memo is what the store has */
 /* p was read, and had this identity before and after: at is before the first look. */
 void tier__memo_see(tier_cache *c, struct tier__path *p, const struct tier__statid *id, int64_t at,
                     const tier_digest *digest);

@@ -326,13 +326,13 @@ static bool grow(struct tier__base *b, struct tier__recall *r)
         return true;
     struct tier__recall larger = {.capacity = r->capacity ? 2 * r->capacity : FIRST_SLOTS};
     size_t lines = (larger.capacity / 4 * 3 + 1) * sizeof *larger.line;
-    if (larger.capacity > SLOTS_MAX ||
-        !(larger.raw =
-              tier__zalloc(b, 1, lines + larger.capacity * (sizeof *larger.slot + sizeof *larger.hint))))
+    size_t slots = larger.capacity * (sizeof *larger.slot + sizeof *larger.hint);
+    if (larger.capacity > SLOTS_MAX || !(larger.raw = tier__alloc(b, lines + slots)))
         return false;
     larger.line = (void *)(((uintptr_t)larger.raw + 127) & ~(uintptr_t)127);
     larger.slot = (void *)(larger.line + larger.capacity / 4 * 3);
     larger.hint = (void *)(larger.slot + larger.capacity);
+    memset(larger.slot, 0, slots); /* of the lines those that a slot leads to are read, and no other */
     for (uint32_t i = 0; i < r->capacity; i++) {
         if (!r->slot[i].line)
             continue;

@@ -179,18 +179,18 @@ static int compare(struct walk *w, struct step *t, struct tier__edge e, uint32_t
     int seen;
     *rc = 0;
     *is = UINT32_MAX;
-    pthread_mutex_lock(&s->view->lock);
-    uint32_t known = tier__view_version(s->view, e.dep);
-    pthread_mutex_unlock(&s->view->lock);
-    if (known) {
-        *is = known - 1;
-        return *is == e.version ? SAME : DIFFERENT;
-    }
     struct tier__dep *d = tier__dep_at(s->cache, e.dep);
     if (d->kind != TIER__K_RESULT) {
         *rc = tier__view_observe(s, d, is, NULL, &seen);
         if (*rc)
             return tier__sticky(*rc) ? STOP : DIFFERENT;
+        return *is == e.version ? SAME : DIFFERENT;
+    }
+    pthread_mutex_lock(&s->view->lock);
+    uint32_t known = tier__view_version(s->view, e.dep);
+    pthread_mutex_unlock(&s->view->lock);
+    if (known) {
+        *is = known - 1;
         return *is == e.version ? SAME : DIFFERENT;
     }
     tier_digest hash;

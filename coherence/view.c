@@ -119,7 +119,7 @@ void tier__view_unref(tier__view *v)
     if (v->recorded)
         tier__run_end(v);
     for (size_t k = 0; k < v->slots.chunk_count; k++) {
-        struct tier__slot *slot = v->slots.chunk[k];
+        struct tier__slot *slot = tier__chunks_at(&v->slots, k * TIER__CHUNK);
         for (size_t i = 0; slot && i < TIER__CHUNK; i++) {
             tier__variant_unref(c, slot[i].variant);
             tier__entry_unref(slot[i].entry);
@@ -180,8 +180,9 @@ struct tier__slot *tier__view_see(tier__view *v, struct tier__dep *d, const tier
 static uint32_t known_edges(const tier__view *v, const struct tier__edge *edges, uint32_t count)
 {
     uint32_t i = 0;
-    uint32_t *const *chunk = (uint32_t *const *)v->versions.chunk;
-    size_t chunks = v->versions.chunk_count;
+    uint32_t *const *chunk =
+        (uint32_t *const *)atomic_load_explicit(&v->versions.chunk, memory_order_relaxed);
+    size_t chunks = atomic_load_explicit(&v->versions.chunk_count, memory_order_relaxed);
     for (; i < count; i++) { /* no branch that is hard to foresee: neighbours are of any chunk */
         size_t c = edges[i].dep / TIER__CHUNK;
         if (c >= chunks || !chunk[c] || chunk[c][edges[i].dep % TIER__CHUNK] != edges[i].version + 1)
@@ -271,11 +272,9 @@ static int look_now(tier_session *s, struct tier__path *p, struct tier__look *ou
     return 0;
 }
 
-int tier__view_look(tier_session *s, struct tier__path *p, struct tier__look *out)
+static int look_first(tier_session *s, struct tier__path *p, struct tier__look *out)
 {
     tier__view *v = s->view;
-    if (look_known(v, p, out))
-        return 0;
     *out = (struct tier__look){.looked = true};
     const struct tier__world_item *o =
         v->world ? tier__world_find(v->world->overlay, v->world->overlay_count, p->key) : NULL;
@@ -290,6 +289,11 @@ int tier__view_look(tier_session *s, struct tier__path *p, struct tier__look *ou
         rc = look_now(s, p, out);
     }
     return rc ? rc : look_settle(v, p, out);
+}
+
+int tier__view_look(tier_session *s, struct tier__path *p, struct tier__look *out)
+{
+    return look_known(s->view, p, out) ? 0 : look_first(s, p, out);
 }
 
 tier__entry *tier__entry_of(tier_cache *c, int tier, const void *data, size_t size)
@@ -420,8 +424,7 @@ static int read_file(tier_cache *c, struct tier__path *p, struct tier__statid *i
 static bool memo_digest(tier_cache *c, struct tier__path *p, const struct tier__statid *id,
                         tier_digest *digest)
 {
-    tier__memo_load(c, p);
-    pthread_mutex_lock(&c->graph);
+    tier__memo_lock(c, p);
     bool known =
         p->memo.known && tier__statid_equal(&p->memo.id, id) && tier__statid_settled(id, p->memo.observed_at);
     if (known)
@@ -523,7 +526,7 @@ int tier__view_content(tier_session *s, struct tier__path *p, tier_digest *diges
     struct tier__look look = {.looked = false};
     tier__entry *read = NULL;
     bool fresh = !look_known(s->view, p, &look);
-    int rc = fresh ? tier__view_look(s, p, &look) : 0;
+    int rc = fresh ? look_first(s, p, &look) : 0;
     if (!rc && !look.has_content)
         rc = content_first(s, p, &look, fresh && !look.inherited, entry != NULL, &read);
     if (!rc && look.content_rc)
