@@ -69,6 +69,8 @@ bool tier__ban_blind(tier_cache *c, struct tier__ban *b)
 bool tier__banned(tier_cache *c, const tier__node *n, const struct tier__variant *v, const tier__view *view)
 {
     uint64_t at = view->bans;
+    if (!view->unheard && v->born >= at) /* no ban that the view knows came since */
+        return false;
     const struct tier__ban_result r = {.path = n->path ? n->path->key : NULL,
                                        .type = n->type ? n->type->name : NULL,
                                        .tags = v->tags,

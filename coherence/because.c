@@ -47,8 +47,7 @@ static struct tier__variant *run_that_changed(tier_cache *c, tier__node *m, cons
 {
     struct tier__variant *best = NULL;
     int64_t last_old = INT64_MIN;
-    tier__node_load(c, m);
-    pthread_mutex_lock(&c->graph);
+    tier__node_lock(c, m);
     for (uint32_t i = 0; i < m->variant_count; i++) {
         const struct tier__variant *x = m->variant[i];
         if (x->created_ms <= above->created_ms && x->created_ms > last_old &&

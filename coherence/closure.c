@@ -328,8 +328,7 @@ static struct tier__closure *closure_of(tier_cache *c, tier__node *n)
 static struct tier__variant *variant_with(tier_cache *c, tier__node *n, const tier_digest *key)
 {
     struct tier__variant *found = NULL;
-    tier__node_load(c, n);
-    pthread_mutex_lock(&c->graph);
+    tier__node_lock(c, n);
     for (uint32_t i = 0; i < n->variant_count && !found; i++)
         if (tier__digest_equal(&n->variant[i]->key, key))
             found = tier__variant_ref(n->variant[i]);

@@ -68,11 +68,12 @@ void tier__edge_bits_wanted(tier_cache *c, struct tier__variant *v)
 
 bool tier__edge_bits_set(const struct tier__edge_bits *p, const struct tier__chunks *set)
 {
-    uint64_t *const *chunk = (uint64_t *const *)atomic_load_explicit(&set->chunk, memory_order_relaxed);
+    tier__piece *chunk = atomic_load_explicit(&set->chunk, memory_order_relaxed);
     size_t chunks = atomic_load_explicit(&set->chunk_count, memory_order_relaxed);
     for (uint32_t i = 0; i < p->count; i++) {
         size_t c = p->word[i] / TIER__CHUNK;
-        if (c >= chunks || !chunk[c] || p->bits[i] & ~chunk[c][p->word[i] % TIER__CHUNK])
+        const uint64_t *is = c < chunks ? atomic_load_explicit(&chunk[c], memory_order_relaxed) : NULL;
+        if (!is || p->bits[i] & ~is[p->word[i] % TIER__CHUNK])
             return false;
     }
     return p->count != 0;

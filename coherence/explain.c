@@ -161,8 +161,7 @@ static struct tier__variant *variant_for(tier_session *s, tier__node *n, const c
     tier__entry *old = NULL;
     bool stale = !v && tier__stale_find(s, n, &v, &old);
     tier__entry_unref(old);
-    tier__node_load(c, n);
-    pthread_mutex_lock(&c->graph);
+    tier__node_lock(c, n);
     enum tier__state known = tier__mark_state(s->cache->mark[n->dep]);
     *state = stale ? "STALE" : v ? "CLEAN" : state_name[known == TIER__CLEAN ? TIER__MAYBE : known];
     if (!v && n->variant_count)

@@ -188,10 +188,8 @@ void tier__leave(tier_session *s, tier__node *n)
 {
     tier_cache *c = s->cache;
     pthread_mutex_lock(&c->flight);
-    pthread_mutex_lock(&s->view->lock);
-    struct tier__slot *slot = tier__view_slot(s->view, n->dep);
+    struct tier__slot *slot = tier__chunks_at(&s->view->slots, n->dep);
     slot->active = NULL;
-    pthread_mutex_unlock(&s->view->lock);
     s->depth--;
     wake(s, n, false);
     pthread_mutex_unlock(&c->flight);

@@ -6,7 +6,8 @@ void *tier__chunks_at(const struct tier__chunks *a, size_t i)
     size_t c = i / TIER__CHUNK;
     if (c >= atomic_load_explicit(&a->chunk_count, memory_order_acquire))
         return NULL;
-    void *piece = atomic_load_explicit(&a->chunk, memory_order_acquire)[c];
+    tier__piece *chunk = atomic_load_explicit(&a->chunk, memory_order_acquire);
+    void *piece = atomic_load_explicit(&chunk[c], memory_order_acquire);
     return piece ? (char *)piece + (i % TIER__CHUNK) * a->element : NULL;
 }
 
@@ -14,12 +15,12 @@ void *tier__chunks_at(const struct tier__chunks *a, size_t i)
 static bool chunks_grow(struct tier__base *b, struct tier__chunks *a, size_t least)
 {
     size_t was = a->chunk_count, count = least > 2 * was ? least : 2 * was;
-    void **old = a->chunk, **grown = tier__zalloc(b, count + 1, sizeof *grown);
+    tier__piece *old = a->chunk, *grown = tier__zalloc(b, count + 1, sizeof *grown);
     if (!grown)
         return false;
-    *grown++ = old;
-    if (was)
-        memcpy(grown, old, was * sizeof *grown);
+    atomic_init(grown++, old);
+    for (size_t c = 0; c < was; c++)
+        atomic_init(&grown[c], atomic_load_explicit(&old[c], memory_order_relaxed));
     atomic_store_explicit(&a->chunk, grown, memory_order_release);
     atomic_store_explicit(&a->chunk_count, count, memory_order_release);
     return true;
@@ -30,19 +31,23 @@ void *tier__chunks_make(struct tier__base *b, struct tier__chunks *a, size_t i)
     size_t c = i / TIER__CHUNK;
     if (c >= atomic_load_explicit(&a->chunk_count, memory_order_relaxed) && !chunks_grow(b, a, c + 1))
         return NULL;
-    void **piece = atomic_load_explicit(&a->chunk, memory_order_relaxed) + c;
-    if (!*piece && !(*piece = tier__zalloc(b, TIER__CHUNK, a->element)))
-        return NULL;
-    return (char *)*piece + (i % TIER__CHUNK) * a->element;
+    tier__piece *at = atomic_load_explicit(&a->chunk, memory_order_relaxed) + c;
+    void *piece = atomic_load_explicit(at, memory_order_relaxed);
+    if (!piece) {
+        if (!(piece = tier__zalloc(b, TIER__CHUNK, a->element)))
+            return NULL;
+        atomic_store_explicit(at, piece, memory_order_release);
+    }
+    return (char *)piece + (i % TIER__CHUNK) * a->element;
 }
 
 void tier__chunks_fini(struct tier__base *b, struct tier__chunks *a)
 {
-    void **chunk = a->chunk;
+    tier__piece *chunk = a->chunk;
     for (size_t c = 0; c < a->chunk_count; c++)
         tier__free(b, chunk[c]);
-    for (void **before; chunk; chunk = before) {
-        before = chunk[-1];
+    for (tier__piece *before; chunk; chunk = before) {
+        before = atomic_load(chunk - 1);
         tier__free(b, chunk - 1);
     }
     a->chunk = NULL;

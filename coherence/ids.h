@@ -1,14 +1,15 @@
 /* ids.h - arrays by id, whose elements never move, and hash tables with chains through their elements.
- * THREADS   Both grow under a lock of their owner's. An element of an array, to whom it was told of (what
- * told him came later), is found without. */
+ * THREADS   Both grow under a lock of their owner's. An element of an array is sought without: one that is
+ * not there is not found, and what was written to it before its id was told is seen. */
 #ifndef TIER_IDS_H
 #define TIER_IDS_H
 #include <stdatomic.h>
 #include "tiers/base/base.h"
 
-enum { TIER__CHUNK = 256 }; /* elements of one piece */
-struct tier__chunks {       /* a growing array whose elements never move */
-    _Atomic(void **) chunk; /* the shorter ones that it was before stay until the end */
+enum { TIER__CHUNK = 256 };          /* elements of one piece */
+typedef _Atomic(void *) tier__piece; /* cleared when it comes */
+struct tier__chunks {                /* a growing array whose elements never move */
+    _Atomic(tier__piece *) chunk;    /* the shorter ones that it was before stay until the end */
     atomic_size_t chunk_count;
     size_t element;
 };

@@ -27,7 +27,7 @@ struct tier__variant { /* one remembered (dependencies -> content key); immutabl
     struct tier__edge *edges;
     uint32_t edge_count;
     struct tier__edge_bits_of bits; /* the same, as bits */
-    unsigned char *raw;             /* edges as on disk, until somebody walks them; then NULL */
+    _Atomic(unsigned char *) raw;   /* edges as on disk, until somebody walks them; then NULL */
     uint64_t edge_sum;              /* on disk: over the names and values that its edges stand for */
     char *tags;                     /* each with a 0 behind it */
     size_t tags_size;

@@ -141,8 +141,7 @@ bool tier__variant_adopt(tier_cache *c, struct tier__variant *v, struct tier__ed
     bool ok = !v->raw || tier__edge_sum_locked(c, *edges, v->edge_count) == v->edge_sum;
     if (ok && v->raw) {
         v->edges = *edges;
-        tier__free(&c->base, v->raw);
-        v->raw = NULL;
+        tier__free(&c->base, atomic_exchange(&v->raw, NULL));
         *edges = NULL;
     }
     pthread_mutex_unlock(&c->graph);
@@ -151,10 +150,7 @@ bool tier__variant_adopt(tier_cache *c, struct tier__variant *v, struct tier__ed
 
 bool tier__variant_edges(tier_cache *c, struct tier__variant *v)
 {
-    pthread_mutex_lock(&c->graph);
-    bool raw = v->raw != NULL;
-    pthread_mutex_unlock(&c->graph);
-    if (!raw)
+    if (!atomic_load_explicit(&v->raw, memory_order_acquire))
         return true;
     struct tier__edge *edges = c->store ? tier__zalloc(&c->base, v->edge_count + 1, sizeof *edges) : NULL;
     pthread_mutex_lock(&c->reading);
@@ -281,17 +277,15 @@ static void doubt_end(tier_cache *c, tier__node *n, struct doubtful *d, struct t
         }
 }
 
-void tier__node_load(tier_cache *c, tier__node *n)
+void tier__node_lock(tier_cache *c, tier__node *n)
 {
     struct doubtful old = {.count = 0};
     pthread_mutex_lock(&c->graph);
     uint64_t epoch = c->epoch;
-    bool asked = !c->store || n->loaded_epoch == epoch;
-    if (!asked)
-        doubt(c, n, &old);
-    pthread_mutex_unlock(&c->graph);
-    if (asked)
+    if (!c->store || n->loaded_epoch == epoch)
         return;
+    doubt(c, n, &old);
+    pthread_mutex_unlock(&c->graph);
     struct tier__buf b;
     struct tier__request_record q;
     struct tier__variant_record d;
@@ -307,7 +301,6 @@ void tier__node_load(tier_cache *c, tier__node *n)
     pthread_mutex_lock(&c->graph);
     if (n->loaded_epoch < epoch) /* not before it is: another thread would take it for unknown, and build */
         n->loaded_epoch = epoch;
-    pthread_mutex_unlock(&c->graph);
 }
 
 /* ---- values */

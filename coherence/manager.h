@@ -90,10 +90,11 @@ struct tier__look { /* the first look at a path, frozen (I9) */
     tier_digest content, entries;
     tier__entry *overlay; /* referenced by the view's snapshot */
 };
-struct tier__slot {                /* by dependency id */
-    uint32_t depth;                /* of the activation */
-    tier_session *active;          /* RESULT: who resolves it in this view; guarded by flight */
-    struct tier__variant *variant; /* RESULT: bound to this; referenced, and for the life of the view */
+struct tier__slot {                          /* by dependency id */
+    uint32_t depth;                          /* of the activation */
+    tier_session *active;                    /* RESULT: who resolves it in this view; guarded by flight */
+    _Atomic(struct tier__variant *) variant; /* RESULT: bound to this; referenced, and for the life of the
+                                                view; what else is of a bound one is written before */
     tier__entry *entry; /* RESULT: kept by the view itself (null cache, once); INPUT, ENV, CONFIG: the bytes;
                            referenced */
     uint32_t from;      /* how it was bound */
@@ -458,7 +459,7 @@ enum { TIER__WANT_VALUE = 1, TIER__NO_BUILD = 2 };
  * WANT_VALUE its entry (pinned; NULL for a remembered failure). */
 int tier__resolve(tier_session *s, tier__node *n, int flags, struct tier__variant **v, tier__entry **e,
                   uint32_t *from);
-/* The variant that n is bound to in s's view, or NULL. */
+/* The variant that n is bound to in s's view, or NULL; no lock. */
 struct tier__variant *tier__bound(tier_session *s, const tier__node *n);
 int tier__bind(tier_session *s, tier__node *n, struct tier__variant *v, tier__entry *keep, uint32_t from);
 

@@ -4,7 +4,8 @@
 #define TIER_PERSIST_H
 
 /* ---- load.c, pending.c, flush.c, record.c, closure.c */
-void tier__node_load(tier_cache *c, tier__node *n); /* its variants from disk, once an epoch */
+void tier__node_lock(tier_cache *c,
+                     tier__node *n); /* takes graph; its variants are from disk, once an epoch */
 struct tier__request *tier__request_load(tier_cache *c, const tier_digest *identity); /* from its variants */
 /* *edges are those of v: taken over, and *edges NULL, unless v had them already. false: an id stands for
  * something else by now. `reading` held. */

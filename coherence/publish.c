@@ -80,7 +80,7 @@ int tier__publish(tier_session *s, tier__node *n, struct tier__built *b)
         tier__undeclared(s, n, "built again");
     bool exclusive = b->entry && b->entry->exclusive;
     bool shared = exclusive ? !b->lent && !b->once : b->entry && kept && !tier__forwards(n);
-    /* Where variants were let go of (tier__node_load), or are bound in older views, their values may still
+    /* Where variants were let go of (tier__node_lock), or are bound in older views, their values may still
      * lie under the same key. */
     if (kept && (different || (shared && atomic_load(&c->replaced))))
         tier__memory_remove(c->memory, (int)n->type->def.tier, &b->variant->key);

@@ -205,23 +205,13 @@ static inline void add_one(atomic_uint_fast64_t *n) /* its only writer */
     atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + 1, memory_order_relaxed);
 }
 
-/* The variant that the view binds n to, for its whole life; NULL: none, or a stale answer, which is bound
- * apart. With the view's lock held. */
-static const struct tier__variant *bound_to(tier_session *s, const tier__node *n)
-{
-    const struct tier__slot *slot = tier__chunks_at(&s->view->slots, n->dep);
-    return slot ? slot->variant : NULL;
-}
-
 /* Something left the shard of the line's value: asks the table for it. NULL: it is not there, or the key has
  * another answer by now. */
 static tier__entry *look_again(tier_session *s, struct tier__recall_slot *at)
 {
     tier__memory *m = s->cache->memory;
     const struct tier__recall_line *l = line_of(&s->recall, at);
-    pthread_mutex_lock(&s->view->lock);
-    const struct tier__variant *v = bound_to(s, l->node);
-    pthread_mutex_unlock(&s->view->lock);
+    const struct tier__variant *v = tier__bound(s, l->node);
     tier__entry *e = v ? tier__memory_find(m, (int)l->type->def.tier, &v->key) : NULL;
     if (e && !tier__digest_equal(tier__entry_hash(e), &v->hash)) {
         tier__entry_unref(e);
@@ -405,14 +395,12 @@ void tier__recall_add(tier_session *s, const tier_query *q, tier__node *n, const
         return;
     struct tier__recall_line l = {.hash = query_hash(q, path_size), .node = n, .type = q->type};
     put_words(&l, q->path, path_size);
-    pthread_mutex_lock(&s->view->lock);
-    const struct tier__variant *bound = bound_to(s, n);
-    l.version = tier__view_version(s->view, n->dep) - 1;
+    const struct tier__variant *bound = tier__bound(s, n); /* NULL: a stale answer, which is bound apart */
     bool is_bound = bound && tier__digest_equal(&bound->key, &e->key) &&
                     tier__digest_equal(&bound->hash, tier__entry_hash(e));
-    pthread_mutex_unlock(&s->view->lock);
     if (!is_bound)
         return;
+    l.version = tier__view_version(s->view, n->dep) - 1;
     struct tier__recall_slot *at = search(r, q, path_size); /* there: evicted since, and loaded again */
     if (!at) {
         at = free_slot(r, l.hash);

@@ -89,7 +89,7 @@ void tier__replaced_heard(tier_cache *c, uint64_t number, uint64_t at)
     bool ahead = ours != c->replaced_stored && ours != number;
     c->replaced_stored = number;
     c->replaced_at = at;
-    c->replaced_epoch = c->epoch; /* tier__node_load */
+    c->replaced_epoch = c->epoch; /* tier__node_lock */
     atomic_store(&c->replaced, ahead || number == NUMBER_LOST ? number_new(c) : number);
 }
 

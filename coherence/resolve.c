@@ -35,11 +35,8 @@ struct walk {
 
 struct tier__variant *tier__bound(tier_session *s, const tier__node *n)
 {
-    pthread_mutex_lock(&s->view->lock);
-    struct tier__slot *slot = tier__chunks_at(&s->view->slots, n->dep);
-    struct tier__variant *v = slot ? slot->variant : NULL;
-    pthread_mutex_unlock(&s->view->lock);
-    return v;
+    const struct tier__slot *slot = tier__chunks_at(&s->view->slots, n->dep);
+    return slot ? atomic_load_explicit(&slot->variant, memory_order_acquire) : NULL;
 }
 
 int tier__bind(tier_session *s, tier__node *n, struct tier__variant *v, tier__entry *keep, uint32_t from)
@@ -52,9 +49,9 @@ int tier__bind(tier_session *s, tier__node *n, struct tier__variant *v, tier__en
     struct tier__dep *d = tier__chunks_at(&c->dep_by_id, n->dep);
     struct tier__slot *slot = tier__view_slot(s->view, n->dep);
     if (slot && !slot->variant && (slot = tier__view_see(s->view, d, &v->hash))) {
-        slot->variant = tier__variant_ref(v);
         slot->from = from;
         slot->entry = keep ? tier__entry_ref(keep) : NULL;
+        atomic_store_explicit(&slot->variant, tier__variant_ref(v), memory_order_release);
     }
     uint64_t *mark = &c->mark[n->dep];
     if (slot && *mark >> 2 <= s->view->event) /* an event since: the mark stays (I5) */
@@ -78,8 +75,7 @@ static void step_snap(tier_cache *c, struct step *t)
 {
     step_variants_drop(c, t);
     if (!(c->flags & TIER_NO_MEMORY)) {
-        tier__node_load(c, t->node);
-        pthread_mutex_lock(&c->graph);
+        tier__node_lock(c, t->node);
         for (; t->count < t->node->variant_count; t->count++)
             t->variant[t->count] = tier__variant_ref(t->node->variant[t->count]);
         t->changes = t->node->changes;
@@ -421,15 +417,14 @@ static int walk(struct walk *w)
 }
 
 /* ---- the value */
+/* Of v, which n is bound to. */
 static tier__entry *value_known(tier_session *s, tier__node *n, const struct tier__variant *v)
 {
     tier_cache *c = s->cache;
-    pthread_mutex_lock(&s->view->lock);
-    struct tier__slot *slot = tier__view_slot(s->view, n->dep);
-    tier__entry *e = slot && slot->entry ? tier__entry_ref(slot->entry) : NULL;
-    pthread_mutex_unlock(&s->view->lock);
-    if (e)
-        return e;
+    const struct tier__slot *slot = tier__chunks_at(&s->view->slots, n->dep);
+    tier__entry *e;
+    if (slot->entry)
+        return tier__entry_ref(slot->entry);
     int tier = (int)n->type->def.tier;
     e = n->type->def.flags & TIER_EXCLUSIVE ? tier__memory_take(c->memory, tier, &v->key)
                                             : tier__memory_find(c->memory, tier, &v->key);
@@ -493,8 +488,7 @@ static bool sampled(tier_session *s, tier__node *n)
         return true;
     if (!tier__profile_int(c->profile, TIER__KEY_VERIFY_SAMPLE))
         return false;
-    tier__node_load(c, n);
-    pthread_mutex_lock(&c->graph);
+    tier__node_lock(c, n);
     struct tier__variant *v = n->variant_count ? tier__variant_ref(n->variant[0]) : NULL;
     pthread_mutex_unlock(&c->graph);
     bool due = v && tier__audit_due(s, n, v);
@@ -564,9 +558,7 @@ static int resolve(tier_session *s, tier__node *n, int flags, struct tier__varia
             tier__entry_unref(built);
             return tier__fail(s, TIER_ENOMEM, "no memory to bind a result");
         }
-        pthread_mutex_lock(&s->view->lock);
-        *from = tier__view_slot(s->view, n->dep)->from;
-        pthread_mutex_unlock(&s->view->lock);
+        *from = ((struct tier__slot *)tier__chunks_at(&s->view->slots, n->dep))->from;
     }
     if ((*v)->rc || !(flags & TIER__WANT_VALUE))
         tier__entry_unref(built);

@@ -165,8 +165,7 @@ static bool want(tier_cache *c, struct tier__reverse *r, struct tier__dep *d)
     tier__node *n = tier__dep_node(c, d);
     if (!n)
         return opaque(c, r, d->id);
-    tier__node_load(c, n);
-    pthread_mutex_lock(&c->graph);
+    tier__node_lock(c, n);
     bool ok = tier__ids_add(&c->base, &r->todo, d->id);
     pthread_mutex_unlock(&c->graph);
     return ok;

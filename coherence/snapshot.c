@@ -194,11 +194,8 @@ void tier__snapshot_edges(tier_session *s, const tier__node *n, struct tier__var
     tier_cache *c = s->cache;
     const struct tier__snapshot *t = s->view->snapshot;
     struct tier__snapshot_node known;
-    pthread_mutex_lock(&c->graph);
-    bool raw = v->raw != NULL;
-    pthread_mutex_unlock(&c->graph);
-    if (!raw || node_of(t, &n->identity, &known) == UINT32_MAX || !tier__digest_equal(&known.key, &v->key) ||
-        known.edge_count != v->edge_count)
+    if (!v->raw || node_of(t, &n->identity, &known) == UINT32_MAX ||
+        !tier__digest_equal(&known.key, &v->key) || known.edge_count != v->edge_count)
         return;
     struct tier__edge *edges = tier__zalloc(&c->base, v->edge_count + 1u, sizeof *edges);
     bool ok = edges != NULL;

@@ -54,8 +54,7 @@ bool tier__stale_take(tier_session *s, tier__node *n)
     int64_t since = 0;
     if (n->type->def.flags & TIER_EXCLUSIVE)
         return false;
-    tier__node_load(c, n);
-    pthread_mutex_lock(&c->graph);
+    tier__node_lock(c, n);
     if (n->variant_count && !n->variant[0]->rc) {
         v = tier__variant_ref(n->variant[0]);
         since = v->true_ms > v->created_ms ? v->true_ms : v->created_ms;
@@ -93,11 +92,12 @@ uint32_t tier__stale_given(tier_session *s, const tier__node *n)
 
 void tier__stale_free(tier__view *v)
 {
-    for (size_t k = 0; k < v->stale.chunk_count; k++)
-        for (size_t i = 0; v->stale.chunk[k] && i < TIER__CHUNK; i++) {
-            struct tier__stale *t = tier__chunks_at(&v->stale, k * TIER__CHUNK + i);
-            tier__entry_unref(t->entry);
-            tier__variant_unref(v->cache, t->variant);
+    for (size_t k = 0; k < v->stale.chunk_count; k++) {
+        struct tier__stale *t = tier__chunks_at(&v->stale, k * TIER__CHUNK);
+        for (size_t i = 0; t && i < TIER__CHUNK; i++) {
+            tier__entry_unref(t[i].entry);
+            tier__variant_unref(v->cache, t[i].variant);
         }
+    }
     tier__chunks_fini(&v->cache->base, &v->stale);
 }

@@ -180,12 +180,12 @@ struct tier__slot *tier__view_see(tier__view *v, struct tier__dep *d, const tier
 static uint32_t known_edges(const tier__view *v, const struct tier__edge *edges, uint32_t count)
 {
     uint32_t i = 0;
-    uint32_t *const *chunk =
-        (uint32_t *const *)atomic_load_explicit(&v->versions.chunk, memory_order_relaxed);
+    tier__piece *chunk = atomic_load_explicit(&v->versions.chunk, memory_order_relaxed);
     size_t chunks = atomic_load_explicit(&v->versions.chunk_count, memory_order_relaxed);
     for (; i < count; i++) { /* no branch that is hard to foresee: neighbours are of any chunk */
         size_t c = edges[i].dep / TIER__CHUNK;
-        if (c >= chunks || !chunk[c] || chunk[c][edges[i].dep % TIER__CHUNK] != edges[i].version + 1)
+        const uint32_t *seen = c < chunks ? atomic_load_explicit(&chunk[c], memory_order_relaxed) : NULL;
+        if (!seen || seen[edges[i].dep % TIER__CHUNK] != edges[i].version + 1)
             break;
     }
     return i;
