@@ -377,9 +377,10 @@ tier__entry *tier__blob_load(tier_session *s, tier__node *n, const struct tier__
     tier__entry *waiting = v->small ? NULL : tier__pending_blob(c, &v->key, &b);
     if (b.failed) {
         /* no memory for a copy, and an empty one is another value */
-    } else if (waiting && v->form == TIER__FORM_BYTES) {
-        e = waiting;
-        waiting = NULL;
+    } else if (waiting && v->form == TIER__FORM_BYTES &&
+               tier__digest_equal(tier__entry_hash(waiting), &v->hash)) {
+        tier__buf_fini(&b);
+        return waiting; /* as it is: others may have it, too */
     } else if (v->small && v->form == TIER__FORM_BYTES) {
         if ((e = tier__entry_new(c->memory, (int)n->type->def.tier, b.size)))
             memcpy(e->data, b.data, b.size);
@@ -402,12 +403,10 @@ tier__entry *tier__blob_load(tier_session *s, tier__node *n, const struct tier__
     tier__buf_fini(&b);
     if (!e)
         return NULL;
-    if (!tier__entry_resident(e)) {
-        e->key = v->key;
-        *tier__entry_hash(e) = v->hash;
-        tier__entry_set_owner(e, n->type->owner);
-        tier__entry_set_cost(e, v->cost_us);
-    }
+    e->key = v->key;
+    *tier__entry_hash(e) = v->hash;
+    tier__entry_set_owner(e, n->type->owner);
+    tier__entry_set_cost(e, v->cost_us);
     return e->exclusive ? e : tier__memory_insert(c->memory, e);
 }
 
