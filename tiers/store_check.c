@@ -46,8 +46,10 @@ static void tell(struct check *c, const char *code, const char *detail)
 static void look_state(struct check *c, int dir, int data, bool sole)
 {
     struct tier__state s;
+    struct tier__boot boot;
     struct stat st;
-    tier__state_read(dir, &s);
+    tier__boot_read(&boot);
+    tier__state_read(dir, &boot, &s);
     if (s.left == TIER__LEFT_UNKNOWN && fstat(data, &st) == 0 && st.st_size > 0)
         tell(c, "store-state", "no valid line in v1/state");
     else if (s.left == TIER__LEFT_SUSPECT)

@@ -53,10 +53,14 @@ struct tier__state {
     uint64_t ino, size;
     int64_t mtime_ns, ctime_ns;
 };
-/* LEFT_UNKNOWN where there is none that can be read. */
-void tier__state_read(int dir, struct tier__state *s);
+struct tier__boot {
+    char id[40]; /* the kernel's; "-" where it does not tell: that never equals */
+};
+void tier__boot_read(struct tier__boot *boot);
+/* LEFT_UNKNOWN where there is none that can be read. boot: for this_boot; NULL where nobody asks. */
+void tier__state_read(int dir, const struct tier__boot *boot, struct tier__state *s);
 /* One sector in place, synced when durable. */
-int tier__state_write(int dir, const struct tier__state *s, bool durable);
+int tier__state_write(int dir, const struct tier__boot *boot, const struct tier__state *s, bool durable);
 /* For a clean close: gives data an mtime of its own and puts its stamps into s. */
 int tier__state_stamp(int data, struct tier__state *s);
 bool tier__state_matches(const struct tier__state *s, const struct stat *data);

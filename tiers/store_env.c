@@ -36,7 +36,8 @@ void tier__env_trouble(struct tier__base *base, struct tier__env *env, enum tier
         return;
     struct tier__state s = {
         .left = TIER__LEFT_SUSPECT, .sync = env->sync, .generation = atomic_load(&env->generation)};
-    tier__state_write(env->dir, &s, true); /* could not: the open marker, or its stamps, bring the gate */
+    tier__state_write(env->dir, env->boot, &s,
+                      true); /* could not: the open marker, or its stamps, bring the gate */
 }
 
 bool tier__env_intact(struct tier__base *base, struct tier__env *env)
@@ -389,7 +390,7 @@ void tier__env_look(struct tier__base *base, struct tier__env *env)
 static int mark_open(struct tier__base *base, struct tier__env *env)
 {
     struct tier__state s;
-    tier__state_read(env->dir, &s);
+    tier__state_read(env->dir, env->boot, &s);
     if (s.left == TIER__LEFT_SUSPECT) {
         tier__env_trouble(base, env, TIER__TROUBLE_ALL, "another process found it damaged");
         return TIER_EIO;
@@ -399,7 +400,7 @@ static int mark_open(struct tier__base *base, struct tier__env *env)
         struct tier__state n = {
             .left = TIER__LEFT_OPEN, .sync = env->sync, .generation = atomic_load(&env->generation)};
         /* Durable before the first page is written: else a power cut could leave "clean" on a torn store. */
-        if (tier__state_write(env->dir, &n, true) != TIER_OK) {
+        if (tier__state_write(env->dir, env->boot, &n, true) != TIER_OK) {
             tier__env_trouble(base, env, TIER__TROUBLE_WRITE, "its state file cannot be written");
             return TIER_EIO;
         }

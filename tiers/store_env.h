@@ -32,8 +32,9 @@ struct tier__read {
 };
 
 struct tier__env {
-    struct tier__env *next; /* in the registry */
-    struct tier__process process;
+    struct tier__env *next;       /* in the registry */
+    struct tier__process process; /* the registry's, as is boot */
+    const struct tier__boot *boot;
     unsigned refs; /* guarded by the registry's mutex */
     dev_t dev;     /* of data.mdb */
     ino_t ino;

@@ -153,7 +153,7 @@ static bool has_state(int top)
     int dir = openat(top, TIER__STORE_NAME, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (dir < 0)
         return false;
-    tier__state_read(dir, &s);
+    tier__state_read(dir, NULL, &s);
     close(dir);
     return s.generation != 0;
 }

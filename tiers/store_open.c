@@ -17,10 +17,11 @@ enum {
 
 /* The library's only global (DESIGN 4): a second LMDB environment on the same file in one process would, when
  * closed, silently reset the locks by which other processes know our readers. Per process: a child of a fork
- * finds the pid wrong and starts its own, whatever the state of the parent's mutex; the parent's list hangs
- * on in `parent`, untouched. */
+ * is told by its process and starts its own, whatever the state of the parent's mutex; the parent's list
+ * hangs on in `parent`, untouched. */
 struct registry {
-    pid_t pid;
+    struct tier__process process;
+    struct tier__boot boot; /* a process does not outlive its boot */
     pthread_mutex_t mutex;
     struct tier__env *first;
     struct registry *parent;
@@ -31,16 +32,18 @@ static _Atomic(struct registry *) the_registry;
 static struct registry *registry_of_process(void)
 {
     struct registry *r = atomic_load(&the_registry);
-    while (!r || r->pid != getpid()) {
+    while (!r || !tier__process_same(&r->process)) {
         struct registry *n = calloc(1, sizeof *n);
         if (!n)
             return NULL;
-        n->pid = getpid();
+        tier__process_mark(&n->process);
+        tier__boot_read(&n->boot);
         n->parent = r;
         pthread_mutex_init(&n->mutex, NULL);
         if (atomic_compare_exchange_strong(&the_registry, &r, n))
             return n;
         pthread_mutex_destroy(&n->mutex);
+        tier__process_unmark(&n->process);
         free(n);
     }
     return r;
@@ -63,17 +66,17 @@ static void env_free(struct tier__env *e)
     pthread_mutex_destroy(&e->mutex);
     pthread_mutex_destroy(&e->slot_mutex);
     pthread_cond_destroy(&e->cond);
-    tier__process_unmark(&e->process);
     free(e->path);
     free(e);
 }
 
-static struct tier__env *env_new(const struct tier__place *p)
+static struct tier__env *env_new(const struct registry *r, const struct tier__place *p)
 {
     struct tier__env *e = calloc(1, sizeof *e);
     if (!e)
         return NULL;
-    tier__process_mark(&e->process);
+    e->process = r->process;
+    e->boot = &r->boot;
     e->refs = 1;
     e->dir = e->lock = e->mdb_lock = -1;
     e->top = fcntl(p->top, F_DUPFD_CLOEXEC, 0);
@@ -281,7 +284,7 @@ static int try_store(struct attach *a, bool *discard)
     int mode = a->place.writable ? F_WRLCK : F_RDLCK;
     a->sole = a->place.writable ? tier__lock_take(e->lock, TIER__LOCK_USERS, mode, 0) == TIER_OK
                                 : !tier__lock_held(e->lock, TIER__LOCK_USERS, F_WRLCK);
-    tier__state_read(e->dir, &s);
+    tier__state_read(e->dir, e->boot, &s);
     if (a->sole) {
         enum verdict v = judge(a->base, a->data, &s, &rc, a->why);
         if (rc || v != SOUND) {
@@ -294,7 +297,7 @@ static int try_store(struct attach *a, bool *discard)
     if (!s.generation) {
         s = (struct tier__state){
             .left = TIER__LEFT_OPEN, .sync = a->o->sync, .generation = tier__state_new_generation()};
-        if (!a->o->read_only && tier__state_write(e->dir, &s, false) != TIER_OK)
+        if (!a->o->read_only && tier__state_write(e->dir, e->boot, &s, false) != TIER_OK)
             return tier__why(a->why, TIER_EIO, errno, "cannot write the state file of %s", e->path);
     }
     atomic_store(&e->generation, s.generation);
@@ -344,7 +347,7 @@ static int attach(struct attach *a, struct registry *r, struct tier__env **env)
     int rc = share(a, r, env);
     if (rc != TIER_END)
         return rc;
-    if (!(a->env = env_new(&a->place)))
+    if (!(a->env = env_new(r, &a->place)))
         return TIER_ENOMEM;
     rc = attach_new(a);
     if (rc) {
@@ -402,7 +405,7 @@ static void leave_clean(struct tier__base *base, struct tier__env *e)
     if (e->read_only || atomic_load(&e->trouble) != TIER__TROUBLE_NONE ||
         tier__lock_take(e->lock, TIER__LOCK_USERS, F_WRLCK, 0) != TIER_OK)
         return;
-    tier__state_read(e->dir, &s);
+    tier__state_read(e->dir, e->boot, &s);
     if (s.left != TIER__LEFT_OPEN || !s.this_boot)
         return;
     if (tier__db_sync(e->db) != TIER__DB_OK) {
@@ -411,7 +414,7 @@ static void leave_clean(struct tier__base *base, struct tier__env *e)
     }
     s.left = TIER__LEFT_CLEAN;
     if (tier__state_stamp(tier__db_fd(e->db), &s) == TIER_OK)
-        tier__state_write(e->dir, &s, true);
+        tier__state_write(e->dir, e->boot, &s, true);
 }
 
 void tier__env_release(struct tier__base *base, struct tier__env **env)

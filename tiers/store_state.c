@@ -9,22 +9,22 @@
 #include "tiers/checksum.h"
 #include "tiers/store_dir.h"
 
-enum { LINE = 320, BOOT = 40 }; /* within a sector of 512 bytes: written whole or not at all */
+enum { LINE = 320 }; /* within a sector of 512 bytes: written whole or not at all */
 
 static const char *const LEFT[] = {"unknown", "open", "clean", "suspect"};
 static const char *const SYNC[] = {"full", "relaxed", "none"};
 
-/* "-" where the kernel does not tell: that never equals. */
-static void boot_id(char id[BOOT])
+void tier__boot_read(struct tier__boot *boot)
 {
+    char *id = boot->id;
     int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? read(fd, id, BOOT - 1) : -1;
+    ssize_t n = fd >= 0 ? read(fd, id, sizeof boot->id - 1) : -1;
     if (fd >= 0)
         close(fd);
     id[n > 0 ? n : 0] = 0;
     id[strcspn(id, " \n")] = 0;
     if (!id[0])
-        snprintf(id, BOOT, "-");
+        snprintf(id, sizeof boot->id, "-");
 }
 
 static int index_of(const char *const *names, int count, const char *name)
@@ -35,9 +35,9 @@ static int index_of(const char *const *names, int count, const char *name)
     return -1;
 }
 
-void tier__state_read(int dir, struct tier__state *s)
+void tier__state_read(int dir, const struct tier__boot *boot, struct tier__state *s)
 {
-    char line[LINE], boot[BOOT], here[BOOT], left[16], sync[16];
+    char line[LINE], of[sizeof boot->id], left[16], sync[16];
     int fd;
     memset(s, 0, sizeof *s);
     if (tier__place_file(dir, "state", O_RDONLY, &fd, NULL) != TIER_OK)
@@ -55,27 +55,25 @@ void tier__state_read(int dir, struct tier__state *s)
         sscanf(line,
                "tierkit-store 1 generation %16" SCNx64 " left %15s sync %15s boot %39s ino %20" SCNu64
                " size %20" SCNu64 " mtime %20" SCNd64 " ctime %20" SCNd64,
-               &r.generation, left, sync, boot, &r.ino, &r.size, &r.mtime_ns, &r.ctime_ns) != 8)
+               &r.generation, left, sync, of, &r.ino, &r.size, &r.mtime_ns, &r.ctime_ns) != 8)
         return;
     int l = index_of(LEFT, 4, left), y = index_of(SYNC, 3, sync);
     if (l < 0 || y < 0 || !r.generation)
         return;
     r.left = (enum tier__left)l;
     r.sync = (enum tier__sync)y;
-    boot_id(here);
-    r.this_boot = strcmp(here, "-") != 0 && strcmp(here, boot) == 0;
+    r.this_boot = boot && strcmp(boot->id, "-") != 0 && strcmp(boot->id, of) == 0;
     *s = r;
 }
 
-int tier__state_write(int dir, const struct tier__state *s, bool durable)
+int tier__state_write(int dir, const struct tier__boot *boot, const struct tier__state *s, bool durable)
 {
-    char line[LINE], boot[BOOT];
+    char line[LINE];
     int fd;
-    boot_id(boot);
     int n = snprintf(line, sizeof line,
                      "tierkit-store 1 generation %016" PRIx64 " left %s sync %s boot %s ino %" PRIu64
                      " size %" PRIu64 " mtime %" PRId64 " ctime %" PRId64,
-                     s->generation, LEFT[s->left], SYNC[s->sync], boot, s->ino, s->size, s->mtime_ns,
+                     s->generation, LEFT[s->left], SYNC[s->sync], boot->id, s->ino, s->size, s->mtime_ns,
                      s->ctime_ns);
     uint64_t sum = tier__checksum(line, (size_t)n, 0);
     snprintf(line + n, sizeof line - (size_t)n, " sum %016" PRIx64 "\n", sum);

@@ -316,13 +316,15 @@ static void age(struct place *p, enum tier__left left, enum tier__sync sync)
 {
     char path[300], line[512];
     struct tier__state s;
+    struct tier__boot here;
+    tier__boot_read(&here);
     snprintf(path, sizeof path, "%s/v1", p->dir);
     int dir = open(path, O_RDONLY | O_DIRECTORY);
-    tier__state_read(dir, &s);
+    tier__state_read(dir, &here, &s);
     assert_int_not_equal(s.generation, 0);
     s.left = left;
     s.sync = sync;
-    assert_int_equal(tier__state_write(dir, &s, false), TIER_OK);
+    assert_int_equal(tier__state_write(dir, &here, &s, false), TIER_OK);
     close(dir);
     if (left == TIER__LEFT_SUSPECT)
         return;
