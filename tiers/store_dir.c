@@ -151,6 +151,14 @@ static void put_file(int top, const char *name, const char *text)
     close(fd);
 }
 
+bool tier__place_right(int dir, const char *name, struct stat *st)
+{
+    if (fstatat(dir, name, st, AT_SYMLINK_NOFOLLOW) != 0)
+        st->st_mode = 0;
+    return S_ISREG(st->st_mode) && st->st_nlink == 1 && st->st_uid == geteuid() &&
+           (st->st_mode & 0777) == 0600;
+}
+
 int tier__place_file(int dir, const char *name, int flags, int *fd, const struct tier__why *why)
 {
     struct stat st;
@@ -161,11 +169,12 @@ int tier__place_file(int dir, const char *name, int flags, int *fd, const struct
         return tier__why(why, rc, errno, "cannot open %s in the store", name);
     }
     int rc = TIER_OK;
+    uid_t us = geteuid();
     if (fstat(*fd, &st) != 0)
         rc = tier__why(why, TIER_EIO, errno, "fstat of %s", name);
-    else if (!S_ISREG(st.st_mode) || st.st_nlink != 1 || (st.st_uid != geteuid() && st.st_uid != 0))
+    else if (!S_ISREG(st.st_mode) || st.st_nlink != 1 || (st.st_uid != us && st.st_uid != 0))
         rc = tier__why(why, TIER_EKIND, 0, "%s is no regular file of ours with one link", name);
-    else if (st.st_uid == geteuid() && (st.st_mode & 0777) != 0600 && (flags & O_ACCMODE) != O_RDONLY &&
+    else if (st.st_uid == us && (st.st_mode & 0777) != 0600 && (flags & O_ACCMODE) != O_RDONLY &&
              fchmod(*fd, 0600) != 0)
         rc = tier__why(why, TIER_EIO, errno, "chmod of %s", name);
     if (rc) {

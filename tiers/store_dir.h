@@ -68,6 +68,9 @@ uint64_t tier__state_new_generation(void);
 
 /* Opens DIR/v1, or makes it. TIER_EABSENT: it is not there and make is false. */
 int tier__place_store(const struct tier__place *p, bool make, int *dir, const struct tier__why *why);
+/* Whether name below dir is as tier__place_file leaves it, and needs no opening for that. st: what is there;
+ * st_mode 0 where nothing is. */
+bool tier__place_right(int dir, const char *name, struct stat *st);
 /* Opens name below dir and checks it: regular, ours, one link, 0600. flags as for open(2). */
 int tier__place_file(int dir, const char *name, int flags, int *fd, const struct tier__why *why);
 /* TIER_EKIND with a sentence where v1 holds what is not ours: it is neither moved nor deleted. */

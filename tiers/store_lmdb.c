@@ -63,22 +63,27 @@ static unsigned sync_flags(enum tier__sync sync)
 }
 
 /* Sets the tree's comparison, which LMDB does at the first mdb_dbi_open and never by itself. */
-static int name_tree(MDB_env *env)
+static int name_tree(MDB_env *env, MDB_txn **txn)
 {
-    MDB_txn *txn = NULL;
     MDB_dbi dbi = 0;
-    int rc = mdb_txn_begin(env, NULL, MDB_RDONLY, &txn);
+    int rc = mdb_txn_begin(env, NULL, MDB_RDONLY, txn);
     if (rc)
         return rc;
-    rc = mdb_dbi_open(txn, NULL, 0, &dbi);
-    mdb_txn_abort(txn);
-    return rc ? rc : dbi == MAIN_TREE ? MDB_SUCCESS : MDB_INCOMPATIBLE;
+    rc = mdb_dbi_open(*txn, NULL, 0, &dbi);
+    if (!rc && dbi != MAIN_TREE)
+        rc = MDB_INCOMPATIBLE;
+    if (rc)
+        mdb_txn_abort(*txn);
+    else
+        mdb_txn_reset(*txn);
+    return rc;
 }
 
 enum tier__db_rc tier__db_open(const char *path, unsigned flags, enum tier__sync sync, uint64_t map,
-                               unsigned readers, tier__db **db, const char **message)
+                               unsigned readers, tier__db **db, tier__txn **first, const char **message)
 {
     MDB_env *env = NULL;
+    MDB_txn *txn = NULL;
     unsigned f = MDB_NOTLS | sync_flags(sync);
     if (flags & TIER__DB_READ_ONLY)
         f |= MDB_RDONLY;
@@ -92,7 +97,7 @@ enum tier__db_rc tier__db_open(const char *path, unsigned flags, enum tier__sync
     if (!rc)
         rc = mdb_env_open(env, path, f, 0600);
     if (!rc)
-        rc = name_tree(env);
+        rc = name_tree(env, &txn);
     *message = rc ? mdb_strerror(rc) : "";
     if (rc) {
         if (env)
@@ -101,6 +106,7 @@ enum tier__db_rc tier__db_open(const char *path, unsigned flags, enum tier__sync
         return kind == TIER__DB_DAMAGED || kind == TIER__DB_NO_MEMORY ? kind : TIER__DB_OTHER;
     }
     *db = (tier__db *)env;
+    *first = (tier__txn *)txn;
     return TIER__DB_OK;
 }
 

@@ -23,9 +23,10 @@ enum tier__db_rc {
 };
 enum { TIER__DB_READ_ONLY = 1, TIER__DB_NO_LOCK = 2 };
 
-/* path: directory with data.mdb (may be empty) and lock.mdb. *message (static) says why on failure. */
+/* path: directory with data.mdb (may be empty) and lock.mdb. *first: a parked reader, which it takes to open
+ * the tree. *message (static) says why on failure. */
 enum tier__db_rc tier__db_open(const char *path, unsigned flags, enum tier__sync sync, uint64_t map,
-                               unsigned readers, tier__db **db, const char **message);
+                               unsigned readers, tier__db **db, tier__txn **first, const char **message);
 void tier__db_close(tier__db *db); /* no transaction may be open */
 int tier__db_fd(const tier__db *db);
 void tier__db_set_sync(tier__db *db, enum tier__sync sync);

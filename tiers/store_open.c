@@ -78,69 +78,19 @@ static struct tier__env *env_new(const struct registry *r, const struct tier__pl
     e->process = r->process;
     e->boot = &r->boot;
     e->refs = 1;
-    e->dir = e->lock = e->mdb_lock = -1;
-    e->top = fcntl(p->top, F_DUPFD_CLOEXEC, 0);
+    e->top = e->dir = e->lock = e->mdb_lock = -1;
     size_t size = strlen(p->path) + sizeof "/v1";
     e->path = malloc(size);
     pthread_mutex_init(&e->mutex, NULL);
     pthread_mutex_init(&e->slot_mutex, NULL);
     pthread_cond_init(&e->cond, NULL);
-    if (e->path)
-        snprintf(e->path, size, "%s/v1", p->path);
-    if (e->top >= 0 && e->path)
-        return e;
-    env_free(e);
-    return NULL;
-}
-
-/* ---- what to do with what is there ---- */
-
-enum verdict { SOUND, QUARANTINE, DISCARD };
-
-static enum verdict gate(struct tier__base *base, int data, int *rc, const struct tier__why *why)
-{
-    struct tier__gate_report report;
-    *rc = tier__gate_check(base, data, &report);
-    if (*rc == TIER_OK)
-        return SOUND;
-    if (*rc == TIER_ENOMEM)
-        return SOUND; /* no verdict: rc stops the open */
-    tier__why(why, *rc, 0, "%s: %s", report.code, report.detail);
-    *rc = TIER_OK;
-    return QUARANTINE;
-}
-
-/* Judges a store that nobody has open. On SOUND s says how it goes on; *rc stops the open. */
-static enum verdict judge(struct tier__base *base, int data, struct tier__state *s, int *rc,
-                          const struct tier__why *why)
-{
-    struct stat st;
-    *rc = TIER_OK;
-    if (fstat(data, &st) != 0) {
-        *rc = tier__why(why, TIER_EIO, errno, "fstat of data.mdb");
-        return SOUND;
+    if (!e->path) {
+        env_free(e);
+        return NULL;
     }
-    if (s->left == TIER__LEFT_UNKNOWN && st.st_size == 0)
-        return SOUND; /* just made */
-    if (s->left == TIER__LEFT_SUSPECT || s->left == TIER__LEFT_UNKNOWN) {
-        tier__why(why, 0, 0,
-                  s->left == TIER__LEFT_UNKNOWN ? "its state file is damaged"
-                                                : "it was found damaged while in use");
-        return QUARANTINE;
-    }
-    if (s->left == TIER__LEFT_CLEAN && s->this_boot && tier__state_matches(s, &st))
-        return SOUND;
-    if (s->left == TIER__LEFT_OPEN && !s->this_boot && s->sync == TIER__SYNC_NONE) {
-        tier__why(why, 0, 0, "it was written without sync and the machine went down");
-        return DISCARD; /* mixed transactions can pass every check: 86 of 1000 gave wrong values */
-    }
-    enum verdict v = gate(base, data, rc, why);
-    if (v == SOUND && s->left == TIER__LEFT_OPEN && !s->this_boot)
-        s->generation = 0; /* a tail may be lost: cursors into the log mean nothing now (I10) */
-    return v;
+    snprintf(e->path, size, "%s/v1", p->path);
+    return e;
 }
-
-/* ---- attaching ---- */
 
 struct attach {
     struct tier__base *base;
@@ -148,20 +98,76 @@ struct attach {
     struct tier__place place;
     const struct tier__why *why;
     struct tier__env *env;
-    int data; /* data.mdb, to check it */
-    bool sole;
+    struct tier__state state;
+    struct stat found; /* data.mdb */
+    int data;          /* the same, open; -1 where a look was enough */
+    bool sole;         /* nobody else has the store open */
+    bool by_stamps;    /* its stamps alone say that it is sound */
 };
+
+/* ---- what to do with what is there ---- */
+
+enum verdict { SOUND, QUARANTINE, DISCARD };
+
+static int open_data(struct attach *a)
+{
+    int rc =
+        tier__place_file(a->env->dir, "data.mdb", a->place.writable ? O_RDWR : O_RDONLY, &a->data, a->why);
+    if (!rc && fstat(a->data, &a->found) != 0)
+        rc = tier__why(a->why, TIER_EIO, errno, "fstat of data.mdb");
+    return rc;
+}
+
+static enum verdict gate(struct attach *a, int *rc)
+{
+    struct tier__gate_report report;
+    *rc = a->data >= 0 ? TIER_OK : open_data(a);
+    if (*rc)
+        return SOUND; /* no verdict: rc stops the open */
+    *rc = tier__gate_check(a->base, a->data, &report);
+    if (*rc == TIER_OK || *rc == TIER_ENOMEM)
+        return SOUND;
+    tier__why(a->why, *rc, 0, "%s: %s", report.code, report.detail);
+    *rc = TIER_OK;
+    return QUARANTINE;
+}
+
+/* Judges a store that nobody has open. On SOUND a->state says how it goes on; *rc stops the open. */
+static enum verdict judge(struct attach *a, int *rc)
+{
+    struct tier__state *s = &a->state;
+    *rc = TIER_OK;
+    if (s->left == TIER__LEFT_UNKNOWN && a->found.st_size == 0)
+        return SOUND; /* just made */
+    if (s->left == TIER__LEFT_SUSPECT || s->left == TIER__LEFT_UNKNOWN) {
+        tier__why(a->why, 0, 0,
+                  s->left == TIER__LEFT_UNKNOWN ? "its state file is damaged"
+                                                : "it was found damaged while in use");
+        return QUARANTINE;
+    }
+    a->by_stamps = s->left == TIER__LEFT_CLEAN && s->this_boot && tier__state_matches(s, &a->found);
+    if (a->by_stamps)
+        return SOUND;
+    if (s->left == TIER__LEFT_OPEN && !s->this_boot && s->sync == TIER__SYNC_NONE) {
+        tier__why(a->why, 0, 0, "it was written without sync and the machine went down");
+        return DISCARD; /* mixed transactions can pass every check: 86 of 1000 gave wrong values */
+    }
+    enum verdict v = gate(a, rc);
+    if (v == SOUND && s->left == TIER__LEFT_OPEN && !s->this_boot)
+        s->generation = 0; /* a tail may be lost: cursors into the log mean nothing now (I10) */
+    return v;
+}
+
+/* ---- attaching ---- */
 
 static int open_parts(struct attach *a, bool make)
 {
     struct tier__env *e = a->env;
-    bool write = a->place.writable;
     int rc = tier__place_store(&a->place, make, &e->dir, a->why);
-    if (rc)
-        return rc;
-    rc = tier__place_file(e->dir, "data.mdb", write ? O_RDWR : O_RDONLY, &a->data, a->why);
+    if (!rc && !tier__place_right(e->dir, "data.mdb", &a->found))
+        rc = open_data(a);
     if (!rc)
-        rc = tier__place_file(e->dir, "lock", write ? O_RDWR : O_RDONLY, &e->lock, a->why);
+        rc = tier__place_file(e->dir, "lock", a->place.writable ? O_RDWR : O_RDONLY, &e->lock, a->why);
     return rc;
 }
 
@@ -179,7 +185,7 @@ static void close_parts(struct attach *a)
 static int share(struct attach *a, struct registry *r, struct tier__env **env)
 {
     struct stat st;
-    if (fstatat(a->place.top, "v1/data.mdb", &st, AT_SYMLINK_NOFOLLOW) != 0)
+    if (!r->first || fstatat(a->place.top, "v1/data.mdb", &st, AT_SYMLINK_NOFOLLOW) != 0)
         return TIER_END;
     struct tier__env *e = find(r, &st);
     if (!e)
@@ -213,13 +219,12 @@ static int prepare_lock(struct attach *a)
 {
     struct tier__env *e = a->env;
     struct stat st;
-    bool there = fstatat(e->dir, "lock.mdb", &st, AT_SYMLINK_NOFOLLOW) == 0;
+    bool right = tier__place_right(e->dir, "lock.mdb", &st), there = st.st_mode;
     if (there && (!S_ISREG(st.st_mode) || st.st_nlink != 1))
         return tier__why(a->why, TIER_EKIND, 0, "lock.mdb in %s is no regular file with one link", e->path);
     if (a->place.writable && a->sole && !a->o->read_only) {
         /* LMDB starts the table anew where it is the only one at it, whatever it held. */
-        bool sane = there && st.st_uid == geteuid() && (st.st_mode & 0777) == 0600 &&
-                    st.st_size >= LOCK_LEAST && st.st_size <= LOCK_MOST;
+        bool sane = right && st.st_size >= LOCK_LEAST && st.st_size <= LOCK_MOST;
         int rc = sane ? TIER_OK : tier__place_new_lock(e->dir, a->why);
         if (rc)
             return rc;
@@ -235,72 +240,101 @@ static int prepare_lock(struct attach *a)
     return e->mdb_lock >= 0 ? TIER_OK : tier__why(a->why, TIER_EIO, errno, "lock.mdb in %s", e->path);
 }
 
+/* Whether LMDB has opened the file that was looked at. One that was judged by its stamps has them still; one
+ * that was read is open, so that no other can have its number. */
+static bool same_data(const struct attach *a, const struct stat *st)
+{
+    return st->st_ino == a->found.st_ino && st->st_dev == a->found.st_dev &&
+           (!a->by_stamps || tier__state_matches(&a->state, st));
+}
+
+/* Notes the sizes of LMDB's files, which the first reader then need not look at, and leaves it that one warm.
+ */
+static int settle(struct attach *a, tier__txn *first)
+{
+    struct tier__env *e = a->env;
+    struct stat data, lock = {0};
+    int64_t tick = tier__coarse_ms();
+    if (fstat(tier__db_fd(e->db), &data) != 0 || !same_data(a, &data) ||
+        (!e->no_lock && fstat(e->mdb_lock, &lock) != 0))
+        return tier__why(a->why, TIER_EIO, 0, "data.mdb in %s was replaced meanwhile", e->path);
+    struct tier__read *r = calloc(1, sizeof *r);
+    if (!r)
+        return TIER_ENOMEM;
+    r->env = e;
+    r->txn = first;
+    atomic_store(&e->warm, r);
+    e->readers = 1;
+    e->dev = data.st_dev;
+    e->ino = data.st_ino;
+    e->lock_size = lock.st_size;
+    atomic_store(&e->seen, (uint64_t)data.st_size);
+    atomic_store(&e->looked_ms, tick);
+    return TIER_OK;
+}
+
 static int open_db(struct attach *a)
 {
     struct tier__env *e = a->env;
     const char *message = "";
-    struct stat st, checked;
+    tier__txn *first = NULL;
     int rc = prepare_lock(a);
     if (rc)
         return rc;
     e->sync = a->o->read_only ? TIER__SYNC_NONE : a->o->sync;
     e->max_bytes = a->o->max_bytes ? a->o->max_bytes : (uint64_t)64 << 30;
     unsigned flags = e->read_only ? TIER__DB_READ_ONLY | TIER__DB_NO_LOCK : 0;
-    if (!e->no_lock && tier__lock_take(e->lock, TIER__LOCK_SLOTS, F_WRLCK, OPEN_WAIT_MS) != TIER_OK)
+    /* At the reader table; not where nobody else has it open and DIR/lock keeps all out. */
+    bool others = !e->no_lock && !(a->sole && a->place.lock >= 0);
+    if (others && tier__lock_take(e->lock, TIER__LOCK_SLOTS, F_WRLCK, OPEN_WAIT_MS) != TIER_OK)
         return tier__why(a->why, TIER_EBUSY, 0, "a stopped process holds the reader table of %s", e->path);
     uint64_t map = e->max_bytes < MAP_FIRST ? e->max_bytes : MAP_FIRST;
-    enum tier__db_rc db = tier__db_open(e->path, flags, e->sync, map, TIER__SLOTS, &e->db, &message);
-    if (!e->no_lock)
+    enum tier__db_rc db = tier__db_open(e->path, flags, e->sync, map, TIER__SLOTS, &e->db, &first, &message);
+    if (others)
         tier__lock_take(e->lock, TIER__LOCK_SLOTS, F_UNLCK, 0);
     if (db == TIER__DB_NO_MEMORY)
         return TIER_ENOMEM;
     if (db)
         return tier__why(a->why, db == TIER__DB_DAMAGED ? TIER_EDAMAGE : TIER_EIO, 0,
                          "LMDB cannot open %s: %s", e->path, message);
-    if (fstat(tier__db_fd(e->db), &st) != 0 || fstat(a->data, &checked) != 0 || st.st_ino != checked.st_ino ||
-        st.st_dev != checked.st_dev) {
+    rc = settle(a, first);
+    if (rc) {
+        tier__txn_abort(first);
         tier__db_close(e->db);
         e->db = NULL;
-        return tier__why(a->why, TIER_EIO, 0, "data.mdb in %s was replaced meanwhile", e->path);
     }
-    e->dev = st.st_dev;
-    e->ino = st.st_ino;
-    if (!e->no_lock && fstat(e->mdb_lock, &st) == 0)
-        e->lock_size = st.st_size;
-    fstat(tier__db_fd(e->db), &st);
-    atomic_store(&e->seen, (uint64_t)st.st_size);
-    return TIER_OK;
+    return rc;
 }
 
 /* One look at DIR/v1. TIER_EDAMAGE: to be set aside, and looked at again. */
 static int try_store(struct attach *a, bool *discard)
 {
     struct tier__env *e = a->env;
-    struct tier__state s;
-    *discard = false;
+    struct tier__state *s = &a->state;
+    *discard = a->by_stamps = false;
     int rc = open_parts(a, !a->o->read_only);
     if (rc)
         return rc == TIER_EABSENT && !a->o->read_only ? TIER_EDAMAGE : rc; /* v1 without its files */
     int mode = a->place.writable ? F_WRLCK : F_RDLCK;
     a->sole = a->place.writable ? tier__lock_take(e->lock, TIER__LOCK_USERS, mode, 0) == TIER_OK
                                 : !tier__lock_held(e->lock, TIER__LOCK_USERS, F_WRLCK);
-    tier__state_read(e->dir, e->boot, &s);
+    tier__state_read(e->dir, e->boot, s);
     if (a->sole) {
-        enum verdict v = judge(a->base, a->data, &s, &rc, a->why);
+        enum verdict v = judge(a, &rc);
         if (rc || v != SOUND) {
             *discard = v == DISCARD;
             return rc ? rc : TIER_EDAMAGE;
         }
-    } else if (s.left == TIER__LEFT_SUSPECT) {
+    } else if (s->left == TIER__LEFT_SUSPECT) {
         return tier__why(a->why, TIER_EDAMAGE, 0, "it was found damaged while in use");
     }
-    if (!s.generation) {
-        s = (struct tier__state){
+    if (!s->generation) {
+        *s = (struct tier__state){
             .left = TIER__LEFT_OPEN, .sync = a->o->sync, .generation = tier__state_new_generation()};
-        if (!a->o->read_only && tier__state_write(e->dir, e->boot, &s, false) != TIER_OK)
+        if (!a->o->read_only && tier__state_write(e->dir, e->boot, s, false) != TIER_OK)
             return tier__why(a->why, TIER_EIO, errno, "cannot write the state file of %s", e->path);
     }
-    atomic_store(&e->generation, s.generation);
+    atomic_store(&e->generation, s->generation);
     rc = open_db(a);
     if (rc)
         return rc;
@@ -354,6 +388,8 @@ static int attach(struct attach *a, struct registry *r, struct tier__env **env)
         env_free(a->env);
         return rc;
     }
+    a->env->top = a->place.top;
+    a->place.top = -1;
     a->env->next = r->first;
     r->first = a->env;
     *env = a->env;
