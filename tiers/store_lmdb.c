@@ -66,7 +66,9 @@ static unsigned sync_flags(enum tier__sync sync)
 static int name_tree(MDB_env *env, MDB_txn **txn)
 {
     MDB_dbi dbi = 0;
-    int rc = mdb_txn_begin(env, NULL, MDB_RDONLY, txn);
+    int dead, rc = mdb_txn_begin(env, NULL, MDB_RDONLY, txn);
+    if (rc == MDB_READERS_FULL && mdb_reader_check(env, &dead) == MDB_SUCCESS)
+        rc = mdb_txn_begin(env, NULL, MDB_RDONLY, txn);
     if (rc)
         return rc;
     rc = mdb_dbi_open(*txn, NULL, 0, &dbi);

@@ -186,6 +186,30 @@ static void test_first_reader(void **state)
     tier__store_close(&st);
 }
 
+/* Slots of the dead are no reason not to open. */
+static void test_dead_readers(void **state)
+{
+    struct place *p = *state;
+    one_record(p);
+    tier__store *kept = util_open(p, TIER__SYNC_NONE); /* or the next one starts the table anew */
+    pid_t child = fork();
+    if (child == 0) {
+        tier__store *st = util_open(p, TIER__SYNC_NONE);
+        tier__read *r;
+        while (tier__read_begin(st, &r) == TIER_OK)
+            ;
+        _exit(0); /* the table is full: nothing is closed */
+    }
+    assert_int_equal(util_wait(child, 30), 0);
+    child = fork();
+    if (child == 0) {
+        tier__store *st = util_open(p, TIER__SYNC_NONE);
+        _exit(!st || !hit(st, p));
+    }
+    assert_int_equal(util_wait(child, 30), 0);
+    tier__store_close(&kept);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, util_setup, util_teardown)
@@ -194,6 +218,7 @@ int main(void)
         T(test_files_that_are_not_ours),
         T(test_reader_table),
         T(test_first_reader),
+        T(test_dead_readers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
