@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
@@ -13,6 +14,10 @@ enum { LINE = 320 }; /* within a sector of 512 bytes: written whole or not at al
 
 static const char *const LEFT[] = {"unknown", "open", "clean", "suspect"};
 static const char *const SYNC[] = {"full", "relaxed", "none"};
+enum { FIELDS = 8 };
+static const char *const NAME[FIELDS] = {
+    "tierkit-store 1 generation ", "left ", "sync ", "boot ", "ino ", "size ", "mtime ", "ctime "};
+static const char SUM[] = " sum ";
 
 void tier__boot_read(struct tier__boot *boot)
 {
@@ -35,9 +40,24 @@ static int index_of(const char *const *names, int count, const char *name)
     return -1;
 }
 
+/* Cuts the line into its values, in the order of NAME. */
+static bool cut(char *at, char *value[FIELDS])
+{
+    for (size_t i = 0; i < FIELDS; i++) {
+        size_t size = strlen(NAME[i]);
+        if (strncmp(at, NAME[i], size) != 0)
+            return false;
+        value[i] = at + size;
+        at = value[i] + strcspn(value[i], " ");
+        if (*at)
+            *at++ = 0;
+    }
+    return true;
+}
+
 void tier__state_read(int dir, const struct tier__boot *boot, struct tier__state *s)
 {
-    char line[LINE], of[sizeof boot->id], left[16], sync[16];
+    char line[LINE], *v[FIELDS];
     int fd;
     memset(s, 0, sizeof *s);
     if (tier__place_file(dir, "state", O_RDONLY, &fd, NULL) != TIER_OK)
@@ -47,23 +67,24 @@ void tier__state_read(int dir, const struct tier__boot *boot, struct tier__state
     if (n <= 0)
         return;
     line[n] = 0;
-    char *sum = strstr(line, " sum ");
-    uint64_t want = 0;
-    struct tier__state r = {0};
-    if (!sum || sscanf(sum, " sum %16" SCNx64, &want) != 1 ||
-        tier__checksum(line, (size_t)(sum - line), 0) != want ||
-        sscanf(line,
-               "tierkit-store 1 generation %16" SCNx64 " left %15s sync %15s boot %39s ino %20" SCNu64
-               " size %20" SCNu64 " mtime %20" SCNd64 " ctime %20" SCNd64,
-               &r.generation, left, sync, of, &r.ino, &r.size, &r.mtime_ns, &r.ctime_ns) != 8)
+    char *sum = strstr(line, SUM);
+    if (!sum || tier__checksum(line, (size_t)(sum - line), 0) != strtoull(sum + sizeof SUM - 1, NULL, 16))
         return;
-    int l = index_of(LEFT, 4, left), y = index_of(SYNC, 3, sync);
-    if (l < 0 || y < 0 || !r.generation)
+    *sum = 0;
+    if (!cut(line, v))
         return;
-    r.left = (enum tier__left)l;
-    r.sync = (enum tier__sync)y;
-    r.this_boot = boot && strcmp(boot->id, "-") != 0 && strcmp(boot->id, of) == 0;
-    *s = r;
+    int left = index_of(LEFT, 4, v[1]), sync = index_of(SYNC, 3, v[2]);
+    uint64_t generation = strtoull(v[0], NULL, 16);
+    if (left < 0 || sync < 0 || !generation)
+        return;
+    *s = (struct tier__state){.left = (enum tier__left)left,
+                              .sync = (enum tier__sync)sync,
+                              .generation = generation,
+                              .this_boot = boot && strcmp(boot->id, "-") != 0 && strcmp(boot->id, v[3]) == 0,
+                              .ino = strtoull(v[4], NULL, 10),
+                              .size = strtoull(v[5], NULL, 10),
+                              .mtime_ns = strtoll(v[6], NULL, 10),
+                              .ctime_ns = strtoll(v[7], NULL, 10)};
 }
 
 int tier__state_write(int dir, const struct tier__boot *boot, const struct tier__state *s, bool durable)
