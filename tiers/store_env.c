@@ -485,7 +485,9 @@ void tier__env_extend(struct tier__env *env)
 void tier__env_note_damaged(struct tier__env *env, enum tier__table t, const void *key, size_t key_size)
 {
     pthread_mutex_lock(&env->mutex);
-    bool known = env->damaged_count == TIER__DAMAGED_MAX; /* the rest are met again */
+    if (!env->damaged)
+        env->damaged = calloc(TIER__DAMAGED_MAX, sizeof *env->damaged);
+    bool known = !env->damaged || env->damaged_count == TIER__DAMAGED_MAX; /* the rest are met again */
     for (unsigned i = 0; !known && i < env->damaged_count; i++)
         known = env->damaged[i].table == (uint8_t)t && env->damaged[i].size == key_size &&
                 memcmp(env->damaged[i].key, key, key_size) == 0;

@@ -31,6 +31,12 @@ struct tier__read {
     uint64_t id; /* transaction that it shows */
 };
 
+struct tier__damaged {
+    uint8_t table;
+    uint16_t size;
+    unsigned char key[TIER__KEY_MAX];
+};
+
 struct tier__env {
     struct tier__env *next;       /* in the registry */
     struct tier__process process; /* the registry's, as is boot */
@@ -60,13 +66,9 @@ struct tier__env {
     uint64_t max_bytes;
     bool marked; /* the state file says open, by us */
     unsigned commits;
-    unsigned damaged_count; /* records to delete in the next write transaction */
-    struct {
-        uint8_t table;
-        uint16_t size;
-        unsigned char key[TIER__KEY_MAX];
-    } damaged[TIER__DAMAGED_MAX];
-    pthread_mutex_t slot_mutex; /* one thread at a time takes or frees reader slots */
+    unsigned damaged_count;        /* records to delete in the next write transaction */
+    struct tier__damaged *damaged; /* room for TIER__DAMAGED_MAX; NULL: none was met */
+    pthread_mutex_t slot_mutex;    /* one thread at a time takes or frees reader slots */
 };
 
 /* Opens or shares. base is for the log and passing memory alone: the environment outlives it and has its

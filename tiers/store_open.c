@@ -67,6 +67,7 @@ static void env_free(struct tier__env *e)
     pthread_mutex_destroy(&e->slot_mutex);
     pthread_cond_destroy(&e->cond);
     free(e->path);
+    free(e->damaged);
     free(e);
 }
 
