@@ -210,6 +210,45 @@ static void test_dead_readers(void **state)
     tier__store_close(&kept);
 }
 
+/* Our comparison is LMDB's own: with that, who walks the tree meets the keys in order, and finds each. */
+static void test_order(void **state)
+{
+    struct place *p = *state;
+    tier__write *w = NULL;
+    uint64_t seed = 7;
+    unsigned char key[40];
+    tier__store *st = util_open(p, TIER__SYNC_NONE);
+    assert_int_equal(tier__write_begin(st, &w), TIER_OK);
+    for (int i = 0; i < 3000; i++) { /* many share their first words, many are a part of another */
+        size_t size = 1 + util_next(&seed) % sizeof key, same = util_next(&seed) % (sizeof key + 1);
+        for (size_t k = 0; k < sizeof key; k++)
+            key[k] = k < same ? 0x80 : (unsigned char)util_next(&seed);
+        assert_int_equal(tier__write_put(w, TIER__BLOB, key, size, key, size, 0), TIER_OK);
+    }
+    assert_int_equal(tier__write_commit(&w), TIER_OK);
+    tier__store_close(&st);
+
+    MDB_env *env = NULL;
+    MDB_txn *txn = NULL;
+    MDB_dbi dbi;
+    MDB_cursor *c = NULL;
+    MDB_val k, v, last = {0, NULL};
+    assert_int_equal(mdb_env_create(&env), 0);
+    assert_int_equal(mdb_env_open(env, name_in(p, ""), MDB_RDONLY, 0600), 0);
+    assert_int_equal(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn), 0);
+    assert_int_equal(mdb_dbi_open(txn, NULL, 0, &dbi), 0);
+    assert_int_equal(mdb_cursor_open(txn, dbi, &c), 0);
+    size_t count = 0;
+    for (; mdb_cursor_get(c, &k, &v, MDB_NEXT) == 0; count++, last = k) {
+        assert_true(!count || mdb_cmp(txn, dbi, &last, &k) < 0);
+        assert_int_equal(mdb_get(txn, dbi, &k, &v), 0);
+    }
+    assert_true(count > 1000);
+    mdb_cursor_close(c);
+    mdb_txn_abort(txn);
+    mdb_env_close(env);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, util_setup, util_teardown)
@@ -219,6 +258,7 @@ int main(void)
         T(test_reader_table),
         T(test_first_reader),
         T(test_dead_readers),
+        T(test_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
