@@ -158,10 +158,15 @@ static int load_row(void *user, const void *key, size_t key_size, const void *da
         l->missing = r.failed ? sequence : sequence - 1;
     l->last = sequence;
     pthread_mutex_lock(&c->world_lock);
-    l->clash |= sequence > c->log_read && sequence <= c->ban_unlogged;
+    bool read = sequence <= c->log_read;
+    l->clash |= !read && sequence <= c->ban_unlogged;
     if (!r.failed)
         ban_add(c, sequence, by, tier__memdup0(&c->base, what, n), NULL);
     pthread_mutex_unlock(&c->world_lock);
+    if (!read && !r.failed && by == TIER_BY_PATH)
+        tier__memo_forget(c, what, n);
+    else if (!read && !r.failed && by == BAN_PATH_PATTERN)
+        tier__memos_forget(c);
     return 0;
 }
 
@@ -232,7 +237,8 @@ static bool bans_load(tier_cache *c)
         l.clash |= c->ban_unlogged > c->log_read;
     }
     c->log_read = counter > c->log_read ? counter : c->log_read;
-    if (l.missing > c->ban_floor)
+    bool raised = l.missing > c->ban_floor;
+    if (raised)
         c->ban_floor = l.missing;
     if (c->ban_floor > c->ban_sequence)
         c->ban_sequence = c->ban_floor;
@@ -241,6 +247,8 @@ static bool bans_load(tier_cache *c)
     if (failures == c->unheard_times) /* else another failed since, perhaps at something newer */
         c->unheard = false;
     pthread_mutex_unlock(&c->world_lock);
+    if (raised) /* which paths they named is not known */
+        tier__memos_forget(c);
     return true;
 }
 
@@ -281,9 +289,50 @@ void tier__news(tier_cache *c)
     pthread_mutex_unlock(&c->graph);
 }
 
+struct forgetting { /* stat identities on disk that a ban by path makes nobody believe */
+    tier_cache *c;
+    const struct tier__ban *ban;
+    struct tier__buf keys; /* each with its size */
+};
+
+static int list_stat(void *user, const void *key, size_t key_size, const void *data, size_t size)
+{
+    struct forgetting *f = user;
+    char path[TIER__KEY_MAX + 1];
+    (void)data;
+    (void)size;
+    if (key_size < TIER__WORKSPACE_KEY || key_size > TIER__KEY_MAX)
+        return 0;
+    size_t n = key_size - TIER__WORKSPACE_KEY;
+    memcpy(path, (const char *)key + TIER__WORKSPACE_KEY, n);
+    path[n] = 0;
+    if ((n && !*path) || says(f->c, f->ban, path)) /* of a long path there is only the digest: it may be */
+        tier__buf_bytes(&f->keys, key, key_size);
+    return f->keys.failed ? TIER_ENOMEM : 0;
+}
+
+static int stats_forget(tier_cache *c, tier__write *w, const struct tier__ban *ban)
+{
+    struct forgetting f = {.c = c, .ban = ban};
+    unsigned char key[TIER__KEY_MAX];
+    size_t n;
+    if (ban->by == TIER_BY_PATH)
+        return tier__write_del(w, TIER__STAT, key, tier__stat_key(&c->workspace, ban->what, key));
+    if (ban->by != BAN_PATH_PATTERN)
+        return 0;
+    tier__buf_init(&f.keys, &c->base);
+    int rc = tier__store_each(c->store, TIER__STAT, list_stat, &f);
+    struct tier__reader r = tier__reader_of(f.keys.data, f.keys.size);
+    while (!rc && r.at < r.end) {
+        const void *at = tier__read_bytes(&r, &n);
+        rc = tier__write_del(w, TIER__STAT, at, n);
+    }
+    tier__buf_fini(&f.keys);
+    return rc;
+}
+
 /* The row, under the next sequence of the store. */
-static int log_row(tier_cache *c, int by, const char *what, const unsigned char *stat_key, size_t stat_size,
-                   uint64_t *sequence)
+static int log_row(tier_cache *c, const struct tier__ban *ban, uint64_t *sequence)
 {
     tier__write *w;
     struct tier__buf b;
@@ -303,13 +352,13 @@ static int log_row(tier_cache *c, int by, const char *what, const unsigned char 
     if (!rc)
         rc = tier__write_put(w, TIER__META, "sequence", 8, b.data, b.size, 0);
     tier__buf_clear(&b);
-    tier__buf_u8(&b, (uint8_t)by);
-    tier__buf_str(&b, what);
+    tier__buf_u8(&b, (uint8_t)ban->by);
+    tier__buf_str(&b, ban->what);
     tier__log_key(*sequence, key);
     if (!rc)
         rc = b.failed ? TIER_ENOMEM : tier__write_put(w, TIER__LOG, key, sizeof key, b.data, b.size, 0);
-    if (!rc && stat_key)
-        rc = tier__write_del(w, TIER__STAT, stat_key, stat_size);
+    if (!rc)
+        rc = stats_forget(c, w, ban);
     tier__buf_fini(&b);
     if (!rc)
         return tier__write_commit(&w);
@@ -319,16 +368,17 @@ static int log_row(tier_cache *c, int by, const char *what, const unsigned char 
 
 /* A ban whose row could not be written counts here: results born after it must not look younger than the next
  * ban of another process. The row that is missing then bans everything, for everybody. */
-int tier__ban_sequence(tier_cache *c, tier__write *w, struct tier__buf *b)
+int tier__ban_sequence(tier_cache *c, tier__write *w, struct tier__buf *b, bool *heard)
 {
     uint64_t last = 0;
     pthread_mutex_lock(&c->world_lock);
-    uint64_t ours = c->ban_sequence;
+    uint64_t ours = c->ban_sequence, read = c->log_read;
     pthread_mutex_unlock(&c->world_lock);
     if (tier__write_get(w, TIER__META, "sequence", 8, b) == 0 && b->size == 8) {
         struct tier__reader r = tier__reader_of(b->data, b->size);
         last = tier__read_u64(&r);
     }
+    *heard = last <= read;
     if (last >= ours)
         return 0;
     tier__buf_clear(b);
@@ -339,28 +389,26 @@ int tier__ban_sequence(tier_cache *c, tier__write *w, struct tier__buf *b)
 int tier__ban(tier_cache *c, int by, const char *what, void *pattern)
 {
     int rc = 0;
-    unsigned char key[TIER__KEY_MAX];
-    size_t key_size = 0;
     uint64_t sequence;
     struct tier__path *p = by == TIER_BY_PATH ? tier__path_of(c, what, &rc) : NULL;
-    if (p) {
-        pthread_mutex_lock(&c->graph);
-        p->memo = (struct tier__memo){.asked_store = true};
-        pthread_mutex_unlock(&c->graph);
-        key_size = tier__stat_key(&c->workspace, p->key, key);
+    if (p)
         what = p->key;
-    }
     char *copy = tier__strdup(&c->base, what);
     if (rc || !copy) {
         tier__free(&c->base, copy);
         return rc ? rc : TIER_ENOMEM;
     }
+    if (p)
+        tier__memo_forget(c, p->key, p->key_size);
     tier__pending_flush(c, true); /* what was computed before the ban is born before it on disk too */
     pthread_mutex_lock(&c->world_lock);
     sequence = c->ban_sequence + 1;
     pthread_mutex_unlock(&c->world_lock);
+    const struct tier__ban ban = {.by = by, .what = copy, .pattern = pattern};
     if (c->store && !(c->flags & TIER_READ_ONLY))
-        rc = log_row(c, by, what, key_size ? key : NULL, key_size, &sequence);
+        rc = log_row(c, &ban, &sequence);
+    if (by == BAN_PATH_PATTERN)
+        tier__memos_forget(c);
     pthread_mutex_lock(&c->world_lock);
     ban_add(c, sequence, by, copy, pattern);
     bool unlogged = rc || c->flags & TIER_READ_ONLY, behind = !unlogged && sequence > c->log_read + 1;

@@ -11,6 +11,7 @@ struct tier__group { /* one write transaction */
     tier__write *w;
     uint32_t next_id;
     uint64_t swept; /* tier__sweep_mark */
+    bool heard;     /* all bans; else one may be of a path that is remembered here */
     struct tier__replacing *replacing;
     struct tier__dep **touched;
     size_t touched_count, touched_capacity;
@@ -377,7 +378,7 @@ static int group_begin(struct tier__group *g)
         rc = rc ? rc : tier__replaced_first(g->c, g->w);
     }
     if (!rc)
-        rc = tier__ban_sequence(g->c, g->w, &b);
+        rc = tier__ban_sequence(g->c, g->w, &b, &g->heard);
     g->swept = tier__sweep_mark(g->c, g->w);
     tier__buf_fini(&b);
     if (!rc && g->c->root_count)
@@ -390,7 +391,7 @@ static int group_write(tier_cache *c, struct tier__pending *list, size_t count, 
 {
     struct tier__group g = {.c = c, .replacing = r};
     int rc = group_begin(&g);
-    if (!rc)
+    if (!rc && g.heard)
         rc = memos_write(&g);
     for (struct tier__pending *p = list; count && !rc;
          p = --count ? p->next : NULL) /* more may follow by now */

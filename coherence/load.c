@@ -455,3 +455,26 @@ void tier__memo_see(tier_cache *c, struct tier__path *p, const struct tier__stat
     if (other)
         tier__superseded(c, TIER_FILE, &was.digest, false);
 }
+
+void tier__memo_forget(tier_cache *c, const char *path, size_t size)
+{
+    char *key = tier__memdup0(&c->base, path, size);
+    if (!key) {
+        tier__memos_forget(c);
+        return;
+    }
+    pthread_mutex_lock(&c->graph);
+    struct tier__path *p = tier__path_known(c, key, false);
+    if (p)
+        p->memo = (struct tier__memo){.asked_store = true};
+    pthread_mutex_unlock(&c->graph);
+    tier__free(&c->base, key);
+}
+
+void tier__memos_forget(tier_cache *c)
+{
+    pthread_mutex_lock(&c->graph);
+    for (uint32_t i = 0; i < c->path_count; i++)
+        (*(struct tier__path **)tier__chunks_at(&c->path_by_id, i))->memo = (struct tier__memo){0};
+    pthread_mutex_unlock(&c->graph);
+}

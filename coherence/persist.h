@@ -16,6 +16,9 @@ void tier__memo_lock(tier_cache *c, struct tier__path *p); /* takes graph; p->me
 /* p was read, and had this identity before and after: at is before the first look. */
 void tier__memo_see(tier_cache *c, struct tier__path *p, const struct tier__statid *id, int64_t at,
                     const tier_digest *digest);
+/* An invalidation: what was remembered of that key path's file, or of all, is not believed any more. */
+void tier__memo_forget(tier_cache *c, const char *path, size_t size);
+void tier__memos_forget(tier_cache *c); /* the store is asked again */
 struct tier__built;
 /* Takes b's saved bytes. false: it will not be on disk. */
 bool tier__pending_add(tier_cache *c, tier__node *n, struct tier__built *b);

@@ -310,7 +310,8 @@ enum {
     TIER_BY_AGE = 5   /* computed longer ago than that: "12h", "7d", "500ms" */
 };
 /* Makes matching results misses, for inputs that tier_once could not avoid; files never need it. Committed
- * before it returns. BY_PATH also forgets the file's stat identity, so it is read again. */
+ * before it returns. BY_PATH also forgets the file's stat identity, so it is read again. What a path-free
+ * type makes of a file's bytes has no path: name its type or tag. */
 int tier_invalidate(tier_cache *c, int by, const char *what);
 /* The same by a PCRE2 pattern over paths, type names or tags (by: TIER_BY_PATH, _TYPE, _TAG), which matches
  * anywhere in them. In a room of its own: whoever does not call it does not link PCRE2, and takes patterns of

@@ -1,6 +1,7 @@
 /* What one process learns of another's commits: an invalidation is seen by every session that begins after
  * its call returned; a store that was moved away is noticed, and what it said before counts no more. */
 #include "tests/unit/process.h"
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include "coherence/manager.h"
 
@@ -185,6 +186,121 @@ static void test_store_moved_away(void **state)
     assert_true(w->warnings >= 2); /* the store says it, and the manager */
 }
 
+static int text(tier_session *s, const tier_query *q, tier_out *out, void *user)
+{
+    tier_value v;
+    (void)user;
+    int rc = tier_file(s, q->path, &v);
+    return rc ? rc : tier_out_bytes(out, v.data, v.size);
+}
+
+/* The first letter of the text of a. */
+static char first_letter(struct world *w, const tier_type *t)
+{
+    tier_session *s;
+    tier_value v;
+    tier_query q = {.type = t, .path = "a"};
+    assert_int_equal(tier_begin(w->c, NULL, &s), 0);
+    assert_int_equal(tier_get(s, &q, &v), 0);
+    char c = *(const char *)v.data;
+    assert_int_equal(tier_end(&s), 0);
+    return c;
+}
+
+static void invalidate_elsewhere(struct world *w, const char *pattern)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        struct world own = {.fixed = true};
+        memcpy(own.dir, w->dir, sizeof own.dir);
+        world_open(&own, "store.sync=none");
+        int rc = pattern ? tier_invalidate_pattern(own.c, TIER_BY_PATH, pattern)
+                         : tier_invalidate(own.c, TIER_BY_PATH, "a");
+        for (int i = 0; i < w->fail; i++)
+            rc |= tier_invalidate(own.c, TIER_BY_TAG, "none");
+        _exit(rc || tier_close(&own.c));
+    }
+    assert_int_equal(world_wait(child), 0);
+}
+
+/* A file that is written through a mapping, while its page is dirty anyhow, keeps its stamps. It lies in
+ * memory, where no page is ever written back. */
+struct mapped {
+    char *text;
+    struct stat was;
+    int fd;
+};
+
+static void map_a(struct world *w, struct mapped *m)
+{
+    char path[300], memory[64];
+    m->fd = memfd_create("a", 0);
+    assert_int_equal(ftruncate(m->fd, 4), 0);
+    m->text = mmap(NULL, 4, PROT_READ | PROT_WRITE, MAP_SHARED, m->fd, 0);
+    assert_true(m->text != MAP_FAILED);
+    snprintf(path, sizeof path, "%s/root/a", w->dir);
+    snprintf(memory, sizeof memory, "/proc/%d/fd/%d", (int)getpid(), m->fd);
+    assert_int_equal(symlink(memory, path), 0);
+    m->text[0] = '0';
+    usleep(60000); /* the stamps are settled */
+    assert_int_equal(fstat(m->fd, &m->was), 0);
+}
+
+static void unmap_a(struct mapped *m)
+{
+    struct stat is;
+    assert_int_equal(fstat(m->fd, &is), 0);
+    assert_memory_equal(&m->was.st_ctim, &is.st_ctim, sizeof is.st_ctim); /* or nothing was tested */
+    assert_int_equal(munmap(m->text, 4) | close(m->fd), 0);
+}
+
+/* Its bytes are read again by whoever has remembered what they were, and by who comes after. */
+static void test_a_path_is_invalidated_elsewhere(void **state)
+{
+    struct world *w = *state;
+    struct mapped m;
+    map_a(w, &m);
+    world_open(w, NULL);
+    const tier_type *t = world_type(w, "text", TIER_DELTA, text);
+    assert_int_equal(first_letter(w, t), '0');
+    assert_int_equal(tier_flush(w->c), 0);
+    static const char *const pattern[] = {NULL, NULL, "^a"};
+    for (int i = 0; i < 3; i++) {
+        m.text[0]++;
+        assert_int_equal(first_letter(w, t), '0' + i);
+        w->fail = i == 0 ? TIER__BAN_MAX + 8 : 0; /* its row is cut off before we hear of it */
+        invalidate_elsewhere(w, pattern[i]);
+        assert_int_equal(first_letter(w, t), '1' + i);
+    }
+    assert_int_equal(tier_invalidate_pattern(w->c, TIER_BY_TAG, "none"), 0);
+    m.text[0]++;
+    assert_int_equal(tier_invalidate_pattern(w->c, TIER_BY_PATH, "^a$"), 0);
+    assert_int_equal(first_letter(w, t), '4');
+    m.text[0]++;
+    assert_int_equal(tier_close(&w->c), 0);
+    invalidate_elsewhere(w, "^a$");
+    world_open(w, NULL);
+    assert_int_equal(first_letter(w, world_type(w, "text", TIER_DELTA, text)), '5');
+    unmap_a(&m);
+}
+
+/* What was read before another process's invalidation, and is committed after it, is not handed to those who
+ * come then. */
+static void test_a_path_is_invalidated_before_a_commit(void **state)
+{
+    struct world *w = *state;
+    struct mapped m;
+    map_a(w, &m);
+    world_open(w, NULL);
+    assert_int_equal(first_letter(w, world_type(w, "text", TIER_DELTA, text)), '0');
+    m.text[0]++;
+    invalidate_elsewhere(w, NULL);
+    assert_int_equal(tier_close(&w->c), 0);
+    world_open(w, NULL);
+    assert_int_equal(first_letter(w, world_type(w, "text", TIER_DELTA, text)), '1');
+    unmap_a(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -194,6 +310,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_invalidations_in_turn, world_setup, world_teardown),
         cmocka_unit_test_setup_teardown(test_invalidations_beyond_number, world_setup, world_teardown),
         cmocka_unit_test_setup_teardown(test_store_moved_away, world_setup, world_teardown),
+        cmocka_unit_test_setup_teardown(test_a_path_is_invalidated_elsewhere, world_setup, world_teardown),
+        cmocka_unit_test_setup_teardown(test_a_path_is_invalidated_before_a_commit, world_setup,
+                                        world_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
