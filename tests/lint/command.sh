@@ -10,6 +10,19 @@ tierlint: 'tierlint --list-rules' lists the rules
 status 2" "$(lint --enable=unused-inclde .)"
 check "no path" "tierlint: no PATH given; 'tierlint .' checks the working directory, --help says more
 status 2" "$(lint)"
+check "a value that is not asked for" "tierlint: no value goes with '--help=3'
+tierlint: 'tierlint --help' lists the options
+status 2" "$(lint --help=3)"
+for wrong in '{}' '[{"file": "a.c"}' ''; do
+    printf '%s' "$wrong" >db.json
+    check "no compilation database: '$wrong'" "tierlint: warning: -p db.json: not a compilation database
+status 0" "$(lint -p db.json a.c)"
+    check "and said again" "tierlint: warning: -p db.json: not a compilation database
+status 0" "$(lint -p db.json a.c)"
+done
+check "a directory is none" "tierlint: warning: -p .: cannot read an empty path (the root): not a regular file, or larger than 256 MiB
+status 0" "$(lint -p . a.c)"
+rm db.json
 check "absent path" "tierlint: gone: No such file or directory
 status 2" "$(lint gone)"
 check "clean" "status 0" "$(lint .)"
@@ -34,6 +47,13 @@ END
 printf '/* tierlint: ignore-file */\nstatic int four(void) { return 4; }\n' >b.c
 check suppression "a.c:4:12: warning: static function 'three' is never used [unused-static-function]
 status 1" "$(lint .)"
+
+tree lines
+printf 'static int one(void) { return 1; }\nint main(void) { return 0; }\n' >"$(printf 'x\ny\033.c')"
+check "a name forges no line" "x\\ny\\x1b.c:1:12: warning: static function 'one' is never used [unused-static-function]
+status 1" "$(lint .)"
+lint --write-baseline=base . >/dev/null
+check "and is found in a baseline" "status 0" "$(lint --baseline=base .)"
 
 tree baseline
 printf 'static int one(void) { return 1; }\nint main(void) { return 0; }\n' >a.c

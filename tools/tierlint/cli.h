@@ -36,6 +36,7 @@ typedef struct cli {
     _Atomic uint64_t session; /* to cancel; 0: none */
     atomic_int logged;        /* lines of the library on stderr: they named the cause of what failed */
     size_t partial;           /* files that the last report judged in part */
+    bool compdb_bad;          /* it is none, and that has been said */
 } cli;
 
 /* cli_options.c: reads argv. CLI_CLEAN: go on; otherwise *exit_with is the program's status (help was asked

@@ -70,11 +70,24 @@ static void note_paths(const cli *c, tier_session *s)
     tier_release(s, &v);
 }
 
+/* A file that is no compilation database gives no directories, and looks as one that names none. */
+static void note_compdb(cli *c, tier_session *s)
+{
+    tier_value v;
+    int rc = c->compdb ? lint_get(s, &c->lint, LINT_TYPE_COMPDB, c->lint.compdb, NULL, &v) : TIER_OK;
+    bool bad = rc && rc != TIER_ECANCELED;
+    if (bad && !c->compdb_bad) {
+        fprintf(stderr, "tierlint: warning: -p %s: %s\n", c->compdb, tier_detail(s));
+    }
+    c->compdb_bad = bad;
+}
+
 void cli_notes(cli *c, tier_session *s, const tier_value *report, size_t count, bool first)
 {
     if (first && report->from == TIER_BUILT) {
         note_paths(c, s);
     }
+    note_compdb(c, s);
     /* Only what the graph is made for anyway is silenced; with --no-system it is meant to be so. */
     if (c->no_system || !(c->rules & (LINT_USAGE_RULES | LINT_PROGRAM_RULES)) ||
         (c->rules & LINT_BIT(UNRESOLVED))) {

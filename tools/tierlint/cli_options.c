@@ -295,6 +295,9 @@ static int parse_word(cli *c, int argc, int *at)
 {
     char *word = c->argv[*at], *value;
     int option = find_option(word, &value);
+    if (option != OPT_COUNT && value && !options[option].argument && word[1] == '-') {
+        return wrong("no value goes with", word, NULL, see_help);
+    }
     if (option == OPT_COUNT || (value && !options[option].argument)) {
         return unknown_option(word);
     }

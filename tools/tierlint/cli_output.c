@@ -83,8 +83,36 @@ bool cli_issues_read(cli *c, const tier_value *report, cli_issues *issues)
 
 /* ---- text ------------------------------------------------------------------------------------------------
  */
+/* A name with a line feed in it forges no line: control characters from there on are shown as \n, \x1b. */
+static void show_from(lint_buf *b, size_t from)
+{
+    lint_buf raw = {0};
+    bool plain = !b->failed;
+    for (size_t i = from; plain && i < b->size; i++) {
+        plain = (unsigned char)b->data[i] >= 0x20 && b->data[i] != 0x7f;
+    }
+    if (plain || b->failed) {
+        return;
+    }
+    lint_buf_add(&raw, b->data + from, b->size - from);
+    b->size = from;
+    for (size_t i = 0; i < raw.size; i++) {
+        unsigned char at = (unsigned char)raw.data[i];
+        if (at == '\n') {
+            lint_buf_text(b, "\\n");
+        } else if (at < 0x20 || at == 0x7f) {
+            lint_buf_printf(b, "\\x%02x", at);
+        } else {
+            lint_buf_add(b, &raw.data[i], 1);
+        }
+    }
+    b->failed |= raw.failed;
+    lint_buf_free(&raw);
+}
+
 void cli_text_line(const cli *c, const lint_issue *i, lint_buf *b)
 {
+    size_t from = b->size;
     const lint_rule *rule = lint_rule_at(i->rule);
     cli_path(c, i->path, b);
     lint_buf_printf(b, ":%u:%u: %s: ", i->line, i->column, rule->severity);
@@ -95,6 +123,7 @@ void cli_text_line(const cli *c, const lint_issue *i, lint_buf *b)
         lint_buf_printf(b, ":%u:%u)", i->also_line, i->also_column);
     }
     lint_buf_printf(b, " [%s]", rule->name);
+    show_from(b, from);
 }
 
 /* ---- JSON ------------------------------------------------------------------------------------------------
