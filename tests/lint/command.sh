@@ -25,6 +25,21 @@ status 0" "$(lint -p . a.c)"
 rm db.json
 check "absent path" "tierlint: gone: No such file or directory
 status 2" "$(lint gone)"
+mkdir shut
+chmod 000 shut
+bare() { # without root's right to read everything
+    if [ "$(id -u)" = 0 ]; then
+        setpriv --bounding-set=-dac_override,-dac_read_search "$LINT" --no-system "$@" 2>&1
+    else
+        "$LINT" --no-system "$@" 2>&1
+    fi
+    echo "status $?"
+}
+if [ "$(id -u)" != 0 ] || command -v setpriv >/dev/null; then
+    check "a directory that cannot be read" "tierlint: shut: Permission denied
+status 2" "$(bare shut)"
+fi
+rmdir shut
 check "clean" "status 0" "$(lint .)"
 check "version" "tierlint 0.1.0" "$("$LINT" --version)"
 check "help names the options" "20" "$("$LINT" --help | grep -c '^  .*--')"

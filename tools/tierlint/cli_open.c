@@ -1,11 +1,13 @@
 /* From options to an open cache with its types: roots, search directories, the report's request. */
 #include "tools/tierlint/cli.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define SYSTEM_ROOT "/usr/include"
 #if defined(__x86_64__)
@@ -154,7 +156,7 @@ static bool put_path(cli *c, const char *path, lint_buf *b)
 {
     struct stat st;
     const char *slash = strrchr(path, '/');
-    if (stat(path, &st)) {
+    if (stat(path, &st) || (S_ISDIR(st.st_mode) && faccessat(AT_FDCWD, path, R_OK, AT_EACCESS))) {
         cli_complain(path);
         return false;
     }
