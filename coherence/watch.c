@@ -211,7 +211,10 @@ static bool take_in(struct tier__watch *w)
     recover(w);
     if ((w->polling || w->root_lost) && tier__monotonic_ms() >= w->next_poll_ms) {
         bool lost = w->root_lost;
-        tier__watch_scan_roots(w, true);
+        if (w->polling)
+            tier__watch_scan_roots(w, true);
+        else
+            tier__watch_scan_lost(w);
         if (lost && !w->root_lost)
             tier__watch_tell_all(w);
         w->next_poll_ms = tier__monotonic_ms() + w->poll_ms;

@@ -156,6 +156,9 @@ void tier__watch_forget(struct tier__watch *w, struct tier__wnode *n, bool tell)
  * goes into the batch; while polling also what has another stamp. */
 void tier__watch_scan(struct tier__watch *w, struct tier__wnode *n, bool tell);
 void tier__watch_scan_roots(struct tier__watch *w, bool tell);
+/* Those that were gone alone: a scan ends the watches of files, and what was vouched for below other roots
+ * hangs on them. */
+void tier__watch_scan_lost(struct tier__watch *w);
 /* Gives inotify up: no watches, or none that would tell. */
 void tier__watch_poll_instead(struct tier__watch *w, const char *why);
 #endif

@@ -333,3 +333,11 @@ void tier__watch_scan_roots(struct tier__watch *w, bool tell)
     for (size_t i = 0; i < w->root_count; i++)
         tier__watch_scan(w, w->root[i], tell);
 }
+
+void tier__watch_scan_lost(struct tier__watch *w)
+{
+    w->root_lost = false;
+    for (size_t i = 0; i < w->root_count; i++)
+        if (w->root[i]->wd < 0)
+            tier__watch_scan(w, w->root[i], true);
+}

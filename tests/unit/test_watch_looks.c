@@ -22,6 +22,7 @@
 
 enum { UNITS = 60, HEADERS = 40, DIRECTORIES = 5, SETTLED_US = 60000, TAKEN = 31 };
 static char top[64];
+static const char *second; /* root "o", or NULL */
 static tier_cache *cache;
 static const tier_type *unit, *project;
 
@@ -80,15 +81,16 @@ static void command(const char *format, ...)
 static void open_cache(const char *src, bool stored)
 {
     static const char *const settings[] = {"watch=on", "verify.sample=0"};
-    char path[128], store[128];
+    char path[128], other[128], store[128];
     snprintf(path, sizeof path, "%s/%s", top, src);
+    snprintf(other, sizeof other, "%s/%s", top, second ? second : "");
     snprintf(store, sizeof store, "%s/store", top);
-    tier_root root = {"", path};
+    tier_root root[] = {{"", path}, {"o", other}};
     tier_options o = TIER_INIT(tier_options);
     o.app = "test";
     o.dir = stored ? store : "";
-    o.roots = &root;
-    o.root_count = 1;
+    o.roots = root;
+    o.root_count = second ? 2 : 1;
     o.settings = settings;
     o.setting_count = 2;
     assert_int_equal(tier_open(&o, &cache), 0);
@@ -424,6 +426,31 @@ static void the_root_is_replaced(void **state)
     text_is("u1", "3\n");
 }
 
+/* The other one is looked for from time to time; what is vouched for below this one stays so. */
+static void one_root_of_two_is_gone(void **state)
+{
+    (void)state;
+    second = "away/o";
+    command("mkdir ../away/o && echo 1 >../away/o/f");
+    open_cache("src", true);
+    second = NULL;
+    text_is("u2", "u2\n");
+    text_is("o:f", "1\n");
+    command("mv ../away/o ../away/p");
+    text_is("u2", "u2\n");
+    assert_true(looks_at("u2", "u2\n") == 0);
+    usleep(600000); /* watch.poll */
+    assert_true(looks_at("u2", "u2\n") == 0);
+    command("ln u2 ../away/two && echo by another name >../away/two");
+    text_is("u2", "by another name\n");
+    command("echo 2 >../away/p/f && mkdir ../away/o && echo 3 >../away/o/f");
+    text_is("o:f", "2\n");
+    usleep(600000);
+    text_is("o:f", "2\n"); /* the directory that was opened */
+    command("echo 4 >../away/p/f");
+    text_is("o:f", "4\n");
+}
+
 static int mounting(void)
 {
     char path[128];
@@ -550,6 +577,7 @@ int main(void)
         TEST(the_way_back_needs_its_directory),
         TEST(a_directory_above_is_renamed),
         TEST(the_root_is_replaced),
+        TEST(one_root_of_two_is_gone),
         TEST(mounts_are_noticed),
         TEST(children_watch_for_themselves),
         TEST(a_view_is_of_one_moment),
