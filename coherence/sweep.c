@@ -29,6 +29,7 @@ struct sweep {
     int64_t bucket_ms, unit_ms, until_ms;
     struct tier__retention keep;
     struct tier__uses uses;
+    struct tier__buf runs;   /* that count: project, begin, end */
     struct tier__buf doomed; /* identities with something to drop */
     unsigned looked;
     bool more;
@@ -108,28 +109,85 @@ uint64_t tier__log_tail(tier__store *store, struct tier__base *base)
     return tail;
 }
 
-/* ---- runs: a cache that commits something is one; their beginnings, the last keep.runs of them */
+/* ---- runs: a cache that commits something is one, from its opening to its last commit. Of each project the
+ * last keep.runs of them, the newest behind. A project is the path of a first root: in CI that is the same
+ * where a workspace, with an inode, is another after each clone. Where it is not, each run is a project:
+ * hence a most. */
+enum { PROJECT = 16, RUN = PROJECT + 16, RUNS_MOST = 32 /* besides keep.runs */ };
+
+static void run_put(struct tier__buf *b, const tier_cache *c, int64_t now_ms)
+{
+    const char *path = c->root_count ? c->root[0].path : "";
+    tier_digest project;
+    tier__digest_of(path, strlen(path), &project);
+    tier__buf_put(b, project.byte, PROJECT);
+    tier__buf_u64(b, (uint64_t)c->opened_ms);
+    tier__buf_u64(b, (uint64_t)now_ms);
+}
+
+static bool same_run(const unsigned char *a, const unsigned char *b)
+{
+    return memcmp(a, b, RUN - 8) == 0;
+}
+
+static void runs_trim(struct tier__buf *b, size_t most)
+{
+    for (size_t at = 1; at < b->size;) {
+        size_t after = 0; /* of its own project */
+        for (size_t i = at + RUN; i < b->size; i += RUN)
+            after += memcmp(b->data + i, b->data + at, PROJECT) == 0;
+        if (after < most && b->size / RUN <= most + RUNS_MOST) {
+            at += RUN;
+            continue;
+        }
+        memmove(b->data + at, b->data + at + RUN, b->size - at - RUN);
+        b->size -= RUN;
+    }
+}
+
+/* Ours is put behind them, or has a later end by now. */
 static int runs(struct sweep *p, struct tier__buf *b)
 {
     tier_cache *c = p->c;
-    size_t most = (size_t)tier__profile_int(c->profile, TIER__KEY_KEEP_RUNS);
-    int rc = 0;
-    if (meta_get(p->w, "runs", b))
+    struct tier__buf own;
+    size_t at = 1;
+    if (meta_get(p->w, "runs", b) || b->size % RUN != 1 || b->data[0] != FORMAT) {
         tier__buf_clear(b);
-    if (!c->run_counted) {
-        tier__buf_u64(b, (uint64_t)c->opened_ms);
-        size_t over = b->size / 8 > most ? b->size / 8 - most : 0;
-        rc = b->failed
-                 ? TIER_ENOMEM
-                 : tier__write_put(p->w, TIER__META, "runs", 4, b->data + over * 8, b->size - over * 8, 0);
-        c->run_counted = rc == 0;
+        tier__buf_u8(b, FORMAT);
     }
-    p->keep.runs_ms = INT64_MIN;
-    if (b->size / 8 >= most && most) {
-        struct tier__reader r = tier__reader_of(b->data + (b->size / 8 - most) * 8, 8);
-        p->keep.runs_ms = (int64_t)tier__read_u64(&r) - p->bucket_ms;
+    tier__buf_init(&own, &c->base);
+    run_put(&own, c, p->keep.now_ms);
+    int rc = b->failed || own.failed ? TIER_ENOMEM : 0;
+    while (!rc && at < b->size && !same_run(b->data + at, own.data))
+        at += RUN;
+    if (!rc && at < b->size) {
+        memcpy(b->data + at, own.data, RUN);
+    } else if (!rc) {
+        tier__buf_put(b, own.data, own.size);
+        runs_trim(b, (size_t)tier__profile_int(c->profile, TIER__KEY_KEEP_RUNS));
     }
+    if (!rc)
+        tier__buf_put(&p->runs, b->data + 1, b->size - 1);
+    if (!rc && (b->failed || p->runs.failed))
+        rc = TIER_ENOMEM;
+    if (!rc)
+        rc = tier__write_put(p->w, TIER__META, "runs", 4, b->data, b->size, 0);
+    c->run_counted |= rc == 0;
+    tier__buf_fini(&own);
     return rc;
+}
+
+/* Was it used in one of them? Uses are known to a bucket. */
+static bool in_a_run(const struct sweep *p, int64_t used_ms)
+{
+    struct tier__reader r = tier__reader_of(p->runs.data, p->runs.size);
+    while (r.at < r.end) {
+        tier__read_raw(&r, PROJECT);
+        int64_t begin = (int64_t)tier__read_u64(&r), end = (int64_t)tier__read_u64(&r);
+        if (used_ms >= begin - p->bucket_ms && used_ms <= end)
+            return true;
+    }
+    return false;
 }
 
 /* ---- uses */
@@ -252,7 +310,7 @@ static enum fate fate_of(struct sweep *p, const struct tier__request_record *q,
     if (d->created_ms > used)
         used = d->created_ms;
     bool delta = q->tier == TIER_DELTA;
-    if (!tier__retained(&p->keep, delta, used))
+    if (!in_a_run(p, used) && !tier__retained(&p->keep, delta, used))
         return UNUSED;
     int64_t age = used < p->s.began_ms ? (p->s.began_ms - used) / p->unit_ms : 0;
     if (delta && count)
@@ -437,6 +495,7 @@ int tier__sweep(tier_cache *c, tier__write *w, int64_t now_ms)
     bool any;
     tier__buf_init(&b, &c->base);
     tier__buf_init(&t.keys, &c->base);
+    tier__buf_init(&p.runs, &c->base);
     state_read(w, &p.s, &b);
     p.tail = number_of(w, "tail", &b);
     p.counter = number_of(w, "sequence", &b);
@@ -458,6 +517,7 @@ int tier__sweep(tier_cache *c, tier__write *w, int64_t now_ms)
         rc = step(&p, &b);
     if (!rc && (go || fresh))
         rc = state_write(w, &p.s, &b);
+    tier__buf_fini(&p.runs);
     tier__buf_fini(&t.keys);
     tier__buf_fini(&b);
     return rc == TIER_EBUSY ? 0 : rc; /* no snapshot to be had: the next one */

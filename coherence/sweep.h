@@ -7,7 +7,8 @@
  *
  * USE is a row in `access` by content key: milliseconds since 1970. The use of a request is that of all that
  * lies below it in its closure, so a session in which nothing changed has one row to write, and that once in
- * an eighth of the retention time. Making is a use. RUNS are caches that committed something. */
+ * an eighth of the retention time. Making is a use. RUNS are caches that committed something, told apart by
+ * project; what a moment's use belonged to is told by when they ran. */
 #ifndef TIER_SWEEP_H
 #define TIER_SWEEP_H
 #include "coherence/record.h"
@@ -33,7 +34,6 @@ int64_t tier__uses_of(struct tier__uses *u, const tier_digest *key); /* INT64_MI
 struct tier__retention {
     int64_t now_ms;
     int64_t unused_ms; /* not used since: goes; INT64_MIN: time decides nothing */
-    int64_t runs_ms;   /* used since: stays; INT64_MIN: there were not so many runs, all stays */
     int64_t extra_ms;  /* delta results: beyond keep.results if not used since; INT64_MIN: none are */
 };
 bool tier__retained(const struct tier__retention *r, bool delta, int64_t used_ms);

@@ -131,7 +131,5 @@ void tier__uses_fini(struct tier__uses *u)
 
 bool tier__retained(const struct tier__retention *r, bool delta, int64_t used_ms)
 {
-    if (used_ms >= r->runs_ms)
-        return true;
     return used_ms >= r->unused_ms && !(delta && used_ms < r->extra_ms);
 }

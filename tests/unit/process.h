@@ -29,8 +29,9 @@ struct world {
     tier_cache *c;
     int built, fail; /* for the types of a test */
     atomic_int warnings;
-    bool fixed;     /* dir is another world's: never removed */
-    uint32_t flags; /* of tier_open */
+    bool fixed;       /* dir is another world's: never removed */
+    uint32_t flags;   /* of tier_open */
+    const char *root; /* below dir; NULL: "root" */
 };
 
 static inline void world_log(void *user, int level, const char *line)
@@ -72,12 +73,18 @@ static inline int world_teardown(void **state)
     return rc;
 }
 
-/* A cache on DIR/cache with the root DIR/root; setting: one more, or NULL. Ends the process when it fails. */
+static inline const char *world_root(const struct world *w)
+{
+    return w->root ? w->root : "root";
+}
+
+/* A cache on DIR/cache with the root DIR/root, or another; setting: one more, or NULL. Ends the process when
+ * it fails. */
 static inline void world_open(struct world *w, const char *setting)
 {
     char cache[300], path[300];
     snprintf(cache, sizeof cache, "%s/cache", w->dir);
-    snprintf(path, sizeof path, "%s/root", w->dir);
+    snprintf(path, sizeof path, "%s/%s", w->dir, world_root(w));
     tier_root root = {"", path};
     const char *settings[] = {"profile=dev", setting};
     tier_options o = TIER_INIT(tier_options);

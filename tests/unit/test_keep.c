@@ -32,7 +32,7 @@ static int build_file(tier_session *s, const tier_query *q, tier_out *out, void 
 static void write_file(struct world *w, const char *name, const char *text)
 {
     char path[400];
-    snprintf(path, sizeof path, "%s/root/%s", w->dir, name);
+    snprintf(path, sizeof path, "%s/%s/%s", w->dir, world_root(w), name);
     FILE *f = fopen(path, "w");
     assert_non_null(f);
     fputs(text, f);
@@ -277,8 +277,10 @@ static void age(struct world *w, int hours)
     assert_int_equal(tier__store_each(w->c->store, TIER__VARIANT, age_variants, &a), 0);
     assert_int_equal(tier__store_each(w->c->store, TIER__ACCESS, age_uses, &a), 0);
     assert_int_equal(tier__write_get(a.write, TIER__META, "runs", 4, &b), 0);
-    for (size_t i = 0; i < b.size; i += 8)
-        shift(b.data + i, a.by_ms);
+    for (size_t i = 1; i < b.size; i += 32) { /* begin and end, behind half a digest */
+        shift(b.data + i + 16, a.by_ms);
+        shift(b.data + i + 24, a.by_ms);
+    }
     assert_int_equal(tier__write_put(a.write, TIER__META, "runs", 4, b.data, b.size, 0), 0);
     assert_int_equal(tier__write_get(a.write, TIER__META, "sweep", 5, &b), 0);
     shift(b.data + 42, a.by_ms); /* when the round began, and where keep.results ends */
@@ -305,6 +307,49 @@ static void check_clean(struct world *w)
     assert_int_equal(tier_check(a, &check, &report), 0);
     assert_int_equal(report.damage, 0);
     tier_admin_close(&a);
+}
+
+/* However often the others run. */
+static void each_project_has_its_last_runs(void **state)
+{
+    struct world *w = *state;
+    enum { RUNS = 30, KEEP = 2, EACH = 6 };
+    static const char *const project[] = {"root", "second", "third"};
+    int last[3][EACH], ran[3] = {0};
+    const tier_type *t;
+    const char *text = getenv("TIER_SEED");
+    unsigned seed = text ? (unsigned)strtoul(text, NULL, 0) : (unsigned)getpid();
+    printf("TIER_SEED=%u\n", seed);
+    setenv("TIERKIT_RETENTION_HOURS", "0", 1);
+    for (int run = 0; run < RUNS; run++) {
+        int p = run < 3 ? run : rand_r(&seed) % 8 ? 1 + rand_r(&seed) % 2 : 0;
+        char path[400];
+        w->root = project[p];
+        snprintf(path, sizeof path, "%s/%s", w->dir, w->root);
+        assert_true(mkdir(path, 0700) == 0 || errno == EEXIST);
+        new_run(w, &t);
+        for (int i = 0; i < EACH; i++) {
+            const char *name = name_of(p * 100 + i);
+            if (!ran[p]) {
+                write_file(w, name, name);
+                last[p][i] = -1;
+            }
+            if (rand_r(&seed) % 2)
+                continue;
+            assert_int_equal(builds(w, t, name), last[p][i] < 0);
+            last[p][i] = ran[p];
+        }
+        commit_something(w, t, run);
+        assert_int_equal(tier_close(&w->c), 0);
+        ran[p]++;
+        for (int i = 0; i < EACH; i++)
+            if (last[p][i] < ran[p] - KEEP)
+                last[p][i] = -1;
+        usleep(3000); /* runs are told apart by milliseconds */
+    }
+    w->root = NULL;
+    check_clean(w);
+    unsetenv("TIERKIT_RETENTION_HOURS");
 }
 
 static void what_was_not_used_for_hours_goes(void **state)
@@ -461,6 +506,7 @@ int main(void)
         T(who_slept_through_a_cut_starts_anew),
         T(results_from_before_a_cut_come_too_late),
         T(what_the_last_runs_used_stays),
+        T(each_project_has_its_last_runs),
         T(what_was_not_used_for_hours_goes),
         T(results_beyond_their_number_go_oldest_first),
         T(what_lies_below_is_used_with_it),

@@ -35,7 +35,7 @@
     X(KEEP_RESULTS, "keep.results", COUNT, "results", 0, 1000000000, 5000, 0, 10000,                       \
       "delta results kept on disk; 0: bytes and runs decide")                                              \
     X(KEEP_RUNS, "keep.runs", COUNT, "runs", 1, 1000, 2, 2, 2,                                             \
-      "results of so many last runs, whichever project's, are kept in any case")                           \
+      "results of so many last runs of each project are kept in any case")                                 \
     X(KEEP_VARIANTS, "keep.variants", COUNT, "variants", 1, 8, 8, 8, 8,                                    \
       "variants remembered of each request")                                                               \
     X(RETENTION_HOURS, "retention.hours", HOURS, "h", 0, 87600, 12, 0, 48,                                 \
