@@ -304,9 +304,9 @@ int tier__place_store(const struct tier__place *p, bool make, int *dir, const st
     return rc ? rc : open_store_dir(p->top, STORE, dir, why);
 }
 
-/* How many bad-... there are that hold nothing but our files; oldest gets the name of the first by time,
- * which is the first by name. */
-static unsigned list_quarantine(const struct tier__place *p, char oldest[256])
+/* How many bad-... there are behind `after` that hold nothing but our files; oldest gets the name of the
+ * first by time, which is the first by name. */
+static unsigned list_quarantine(const struct tier__place *p, const char *after, char oldest[256])
 {
     unsigned count = 0;
     oldest[0] = 0;
@@ -319,7 +319,8 @@ static unsigned list_quarantine(const struct tier__place *p, char oldest[256])
     }
     for (struct dirent *e; (e = readdir(d));) {
         char other[256];
-        if (!tier__place_is_aside(e->d_name) || tier__place_other(p->top, e->d_name, other, sizeof other))
+        if (!tier__place_is_aside(e->d_name) || strcmp(e->d_name, after) <= 0 ||
+            tier__place_other(p->top, e->d_name, other, sizeof other))
             continue;
         count++;
         if (!oldest[0] || strcmp(e->d_name, oldest) < 0)
@@ -332,15 +333,17 @@ static unsigned list_quarantine(const struct tier__place *p, char oldest[256])
 unsigned tier__place_quarantined(const struct tier__place *p)
 {
     char oldest[256];
-    return list_quarantine(p, oldest);
+    return list_quarantine(p, "", oldest);
 }
 
+/* One that cannot be removed stays, and those behind it go all the same. */
 static void trim_quarantine(const struct tier__place *p, unsigned keep)
 {
-    char oldest[256], other[256];
-    while (list_quarantine(p, oldest) > keep &&
-           tier__place_remove(p->top, oldest, other, sizeof other) == TIER_OK)
-        ;
+    char oldest[256], after[256] = "", other[256];
+    while (list_quarantine(p, after, oldest) > keep) {
+        tier__place_remove(p->top, oldest, other, sizeof other);
+        snprintf(after, sizeof after, "%s", oldest);
+    }
 }
 
 int tier__place_quarantine(const struct tier__place *p, const struct tier__why *why)

@@ -1,5 +1,7 @@
 /* Directories that are not ours: no store is begun there, and nothing in them is made, renamed or deleted. */
 #include "tests/unit/store_util.h"
+#include <linux/capability.h>
+#include <sys/syscall.h>
 
 static void put(const struct place *p, const char *name, const char *text)
 {
@@ -209,6 +211,42 @@ static void test_foreign_file_aside(void **state)
     assert_false(is_there(p, "bad-000000000002-00"));
 }
 
+/* Root's right to write where modes forbid it. */
+static void above_modes(bool on)
+{
+    struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct caps[2];
+    if (geteuid())
+        return;
+    assert_int_equal(syscall(SYS_capget, &head, caps), 0);
+    caps[0].effective &= ~(1u << CAP_DAC_OVERRIDE);
+    caps[0].effective |= on ? caps[0].permitted & 1u << CAP_DAC_OVERRIDE : 0;
+    assert_int_equal(syscall(SYS_capset, &head, caps), 0);
+}
+
+/* One that cannot be removed keeps none of those behind it. */
+static void test_fixed_aside(void **state)
+{
+    struct place *p = *state;
+    char fixed[400];
+    accepted(p);
+    make(p, "bad-000000000001-00");
+    put(p, "bad-000000000001-00/data.mdb", "old");
+    make(p, "bad-000000000002-00");
+    put(p, "bad-000000000002-00/data.mdb", "old");
+    snprintf(fixed, sizeof fixed, "%s/bad-000000000001-00", p->dir);
+    assert_int_equal(chmod(fixed, 0500), 0);
+    above_modes(false);
+    for (int i = 0; i < 3; i++) {
+        put(p, "v1/state", "damaged");
+        accepted(p);
+    }
+    above_modes(true);
+    assert_int_equal(chmod(fixed, 0700), 0);
+    assert_true(holds(p, "bad-000000000001-00/data.mdb", "old"));
+    assert_false(is_there(p, "bad-000000000002-00"));
+}
+
 /* Where a store is made before it is renamed into place. */
 static void test_foreign_new(void **state)
 {
@@ -238,8 +276,13 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, util_setup, util_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_foreign_v1),   T(test_foreign_directories),     T(test_counts_as_empty),
-        T(test_older_stores), T(test_foreign_file_in_a_store), T(test_foreign_file_aside),
+        T(test_foreign_v1),
+        T(test_foreign_directories),
+        T(test_counts_as_empty),
+        T(test_older_stores),
+        T(test_foreign_file_in_a_store),
+        T(test_foreign_file_aside),
+        T(test_fixed_aside),
         T(test_foreign_new),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
