@@ -49,20 +49,24 @@ static bool overlaid(tier_session *s, const tier__node *n, const struct tier__va
 }
 
 /* Does b take the place of an answer that what stands above may still hold by? Not of one that has expired:
- * whatever stands above it has, too. different: another answer to equal inputs is known. */
-static bool replaces(tier_session *s, const tier__node *n, const struct tier__built *b, bool *different)
+ * whatever stands above it has, too. different: another answer to equal inputs is known. alarm: one that
+ * nobody said would differ by now. */
+static bool replaces(tier_session *s, const tier__node *n, const struct tier__built *b, bool *different,
+                     bool *alarm)
 {
     const struct tier__variant *v = b->variant;
     bool found = b->instead && !(tier__digest_equal(&b->instead->key, &v->key) &&
                                  tier__digest_equal(&b->instead->hash, &v->hash));
-    *different = false;
+    *different = *alarm = false;
     pthread_mutex_lock(&s->cache->graph);
     for (uint32_t i = 0; i < n->variant_count; i++) {
         const struct tier__variant *old = n->variant[i];
         if (!tier__digest_equal(&old->key, &v->key) || tier__digest_equal(&old->hash, &v->hash))
             continue;
+        bool expired = old->expires_ms && old->expires_ms <= s->view->clock_ms;
         *different = true;
-        found |= !old->expires_ms || old->expires_ms > s->view->clock_ms;
+        found |= !expired;
+        *alarm |= !expired && !tier__banned(s->cache, n, old, s->view);
     }
     pthread_mutex_unlock(&s->cache->graph);
     return found;
@@ -75,8 +79,9 @@ int tier__publish(tier_session *s, tier__node *n, struct tier__built *b)
     tier_cache *c = s->cache;
     bool kept = !(c->flags & TIER_NO_MEMORY) && !b->once;
     bool fresh = kept && !b->again;
-    bool different = false, waits = false, replaced = (kept || b->instead) && replaces(s, n, b, &different);
-    if (kept && different)
+    bool different = false, alarm = false, waits = false;
+    bool replaced = (kept || b->instead) && replaces(s, n, b, &different, &alarm);
+    if (kept && alarm)
         tier__undeclared(s, n, "built again");
     bool exclusive = b->entry && b->entry->exclusive;
     bool shared = exclusive ? !b->lent && !b->once : b->entry && kept && !tier__forwards(n);

@@ -164,6 +164,7 @@ static void answers_of_one_key(void **state)
     assert_int_equal(tier_end(&fork), 0);
     assert_int_equal(tier_end(&old), 0);
     assert_int_equal(seen, 1);
+    assert_int_equal(counted("alarm.undeclared"), 0); /* that it differs now is what the ban says */
 }
 
 /* More bans than are kept, in a cache that nobody else bans in: that there was one for faces is forgotten. */

@@ -90,6 +90,7 @@ static void leaves_do_not_hide_an_expiry(void **state)
     ask("three"); /* asked again, the same: cut off */
     assert_int_equal(ticks, 4);
     assert_int_equal(tops, 4);
+    assert_int_equal(counted("alarm.undeclared"), 0); /* to differ then is what an expiry is for */
 }
 
 int main(void)
