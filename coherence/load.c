@@ -364,6 +364,11 @@ static tier__entry *blob_object(tier_cache *c, tier__node *n, const struct tier_
     return e;
 }
 
+static bool blob_waits(const tier__entry *waiting, const struct tier__variant *v)
+{
+    return waiting && tier__digest_equal(tier__entry_hash(waiting), &v->hash);
+}
+
 tier__entry *tier__blob_load(tier_session *s, tier__node *n, const struct tier__variant *v)
 {
     tier_cache *c = s->cache;
@@ -377,13 +382,11 @@ tier__entry *tier__blob_load(tier_session *s, tier__node *n, const struct tier__
     tier__entry *waiting = v->small ? NULL : tier__pending_blob(c, &v->key, &b);
     if (b.failed) {
         /* no memory for a copy, and an empty one is another value */
-    } else if (waiting && v->form == TIER__FORM_BYTES &&
-               tier__digest_equal(tier__entry_hash(waiting), &v->hash)) {
-        tier__buf_fini(&b);
-        return waiting; /* as it is: others may have it, too */
-    } else if (v->small && v->form == TIER__FORM_BYTES) {
-        if ((e = tier__entry_new(c->memory, (int)n->type->def.tier, b.size)))
-            memcpy(e->data, b.data, b.size);
+    } else if (v->form == TIER__FORM_BYTES && (v->small || blob_waits(waiting, v))) {
+        const void *data = v->small ? b.data : waiting->data; /* a copy: others have it, too */
+        size_t size = v->small ? b.size : waiting->size;
+        if ((e = tier__entry_new(c->memory, (int)n->type->def.tier, size)))
+            memcpy(e->data, data, size);
     } else if (b.size) {
         e = blob_object(c, n, v, b.data, b.size);
     } else if (c->store && v->form == TIER__FORM_BYTES) {
