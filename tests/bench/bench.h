@@ -6,7 +6,8 @@
  * timed as a whole; no clock is read between operations. Per contender the best and the median batch mean are
  * kept, and the quartiles of the ratio to the base's batch in the same pass: that is the spread.
  *
- * A goal is data: the ratio of two contenders' best means, in one row or in two rows, and a bound. */
+ * A goal is data: two contenders, in one row or in two rows, and a bound. What counts is the median of their
+ * ratios pass by pass: what falls on the machine falls on both of a pass, and no lucky batch decides. */
 #ifndef TESTS_BENCH_H
 #define TESTS_BENCH_H
 #include <stdbool.h>

@@ -89,35 +89,17 @@ static uint64_t calibrate(const struct bench *b, const struct bench_contender *c
 }
 
 /* ---- figures */
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double quantile(const double *sorted, size_t n, double q)
-{
-    double at = q * (double)(n - 1);
-    size_t i = (size_t)at;
-    return i + 1 < n ? sorted[i] + (at - (double)i) * (sorted[i + 1] - sorted[i]) : sorted[n - 1];
-}
-
 static void fill(struct report_row *row, const double *mean, const double *base, unsigned passes)
 {
-    double *sorted = bench_alloc(passes * sizeof *sorted);
-    for (unsigned p = 0; p < passes; p++)
-        sorted[p] = mean[p];
-    qsort(sorted, passes, sizeof *sorted, by_value);
-    row->best = sorted[0];
-    row->median = quantile(sorted, passes, 0.5);
-    row->q1 = quantile(sorted, passes, 0.25);
-    row->q3 = quantile(sorted, passes, 0.75);
-    for (unsigned p = 0; p < passes; p++)
-        sorted[p] = mean[p] / base[p];
-    qsort(sorted, passes, sizeof *sorted, by_value);
-    row->ratio_low = quantile(sorted, passes, 0.25);
-    row->ratio_high = quantile(sorted, passes, 0.75);
-    free(sorted);
+    row->mean = bench_alloc(passes * sizeof *row->mean);
+    memcpy(row->mean, mean, passes * sizeof *mean);
+    row->passes = passes;
+    row->best = report_quantile(mean, NULL, passes, 0);
+    row->median = report_quantile(mean, NULL, passes, 0.5);
+    row->q1 = report_quantile(mean, NULL, passes, 0.25);
+    row->q3 = report_quantile(mean, NULL, passes, 0.75);
+    row->ratio_low = report_quantile(mean, base, passes, 0.25);
+    row->ratio_high = report_quantile(mean, base, passes, 0.75);
 }
 
 static size_t base_of(const struct bench_race *r)

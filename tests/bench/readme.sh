@@ -26,7 +26,8 @@ function shown(ns) {
     if (!(g in count)) groups[++group_count] = g
     count[g]++
     kept[g] += field("verdict") == "kept"
-    line = sprintf("| %s | %s | %s | %s %s%s |\n", g, field("name"), ratio == "" ? "not measured" : sprintf("%.2f", ratio),
+    line = sprintf("| %s | %s | %s | %s | %s %s%s |\n", g, field("name"), ratio == "" ? "not measured" : sprintf("%.2f", ratio),
+        ratio == "" ? "" : sprintf("%.2f", field("best")),
         field("keep") == "<=" ? "≤" : "≥", field("bound"), missed ? ", missed" : "")
     all[g] = all[g] line
     if (missed) misses[g] = misses[g] line
@@ -38,10 +39,10 @@ function shown(ns) {
 END {
     for (i = 1; i <= group_count; i++) { # of many goals those alone that are missed
         g = groups[i]
-        goals = goals (count[g] <= 12 ? all[g] : sprintf("| %s | %d goals | %d kept | |\n", g, count[g], kept[g]) misses[g])
+        goals = goals (count[g] <= 12 ? all[g] : sprintf("| %s | %d goals | %d kept | | |\n", g, count[g], kept[g]) misses[g])
     }
-    printf "%s, %s cores, %s, %s; best batch means of %s passes.\n\n", cpu, cores, kernel, date, passes
-    printf "| | what | measured | goal |\n| --- | --- | --- | --- |\n%s\n", goals
+    printf "%s, %s cores, %s, %s. Measured: the median of the ratios of %s passes; best: the ratio of the best batch means. The times below are best batch means.\n\n", cpu, cores, kernel, date, passes
+    printf "| | what | measured | best | goal |\n| --- | --- | --- | --- | --- |\n%s\n", goals
     columns = split("view and read 64 B|view and read 16 KiB|get 64 B|get 16 KiB|put 64 B|evicting put 64 B|2 threads: view and read 64 B", column, "|")
     printf "| one operation |"
     for (c = 1; c <= columns; c++) printf " %s |", column[c]

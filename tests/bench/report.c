@@ -124,6 +124,24 @@ void report_table(const struct bench_report *r, const char *row)
 }
 
 /* ---- goals */
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double report_quantile(const double *value, const double *base, size_t n, double q)
+{
+    double *sorted = bench_alloc(n * sizeof *sorted), at = q * (double)(n - 1);
+    size_t i = (size_t)at;
+    for (size_t p = 0; p < n; p++)
+        sorted[p] = value[p] / (base ? base[p] : 1);
+    qsort(sorted, n, sizeof *sorted, by_value);
+    double found = i + 1 < n ? sorted[i] + (at - (double)i) * (sorted[i + 1] - sorted[i]) : sorted[n - 1];
+    free(sorted);
+    return found;
+}
+
 static const char *absent(const struct bench_report *r, const char *group, const char *contender)
 {
     for (size_t i = 0; i < r->missings; i++)
@@ -147,7 +165,9 @@ void report_judge(struct bench *b, const struct bench_group *g)
         else if (gone)
             bench_wrong(b, "goal %s: there is no %s in its row", goal->name, gone);
         else {
-            j.ratio = above->best / (goal->base ? below->best : 1);
+            bool raced = goal->base && above->mean && below->mean && above->passes == below->passes;
+            j.best = above->best / (goal->base ? below->best : 1);
+            j.ratio = raced ? report_quantile(above->mean, below->mean, above->passes, 0.5) : j.best;
             j.verdict = (goal->kept == '<' ? j.ratio <= goal->bound : j.ratio >= goal->bound) ? REPORT_KEPT
                                                                                               : REPORT_MISSED;
         }
@@ -168,8 +188,8 @@ void report_goals(const struct bench_report *r)
             printf("  %-10s %-44s not measured (%s)\n", j->group, j->goal->name,
                    j->why ? j->why : "no such row");
         else
-            printf("  %-10s %-44s %6.2f %s %-5g %s\n", j->group, j->goal->name, j->ratio,
-                   j->goal->kept == '<' ? "<=" : ">=", j->goal->bound, verdicts[j->verdict]);
+            printf("  %-10s %-44s %6.2f %s %-5g %-7s best %.2f\n", j->group, j->goal->name, j->ratio,
+                   j->goal->kept == '<' ? "<=" : ">=", j->goal->bound, verdicts[j->verdict], j->best);
     }
 }
 
@@ -244,7 +264,7 @@ static void json_goal(FILE *f, const struct report_goal *j)
     if (j->verdict == REPORT_UNMEASURED)
         text(f, "why", j->why ? j->why : "no such row", ", ");
     else
-        number(f, "ratio", j->ratio, ", ");
+        number(f, "ratio", j->ratio, ", "), number(f, "best", j->best, ", ");
     text(f, "verdict", verdicts[j->verdict], " }");
 }
 
@@ -282,6 +302,7 @@ void report_free(struct bench_report *r)
     for (size_t i = 0; i < r->rows; i++) {
         free(r->row[i].row);
         free(r->row[i].contender);
+        free(r->row[i].mean);
     }
     for (size_t i = 0; i < r->missings; i++) {
         free(r->missing[i].contender);

@@ -11,7 +11,9 @@ struct report_row {
     double best, median, q1, q3;
     const char *base;                    /* NULL: compared with nothing */
     double ratio, ratio_low, ratio_high; /* of the best means; quartiles of the ratios in one pass */
-    uint64_t operations, bytes;          /* a batch and thread; handled by an operation */
+    double *mean;                        /* by pass; NULL: no time */
+    unsigned passes;
+    uint64_t operations, bytes; /* a batch and thread; handled by an operation */
     unsigned threads;
     bool plot;
 };
@@ -24,8 +26,8 @@ struct report_goal {
     const char *group;
     const struct bench_goal *goal;
     enum report_verdict verdict;
-    double ratio;
-    char *why; /* of UNMEASURED */
+    double ratio, best; /* the median of the ratios pass by pass; of the best means. Of a figure: the same */
+    char *why;          /* of UNMEASURED */
 };
 struct report_machine {
     char cpu[128], kernel[80], date[32];
@@ -46,6 +48,8 @@ struct report_row *report_row(struct bench_report *r, const char *row, const cha
 void report_table(const struct bench_report *r, const char *row); /* prints the row's contenders */
 const struct report_row *report_find(const struct bench_report *r, const char *group, const char *row,
                                      const char *contender);
+/* Of n values, each divided by its base; base NULL: of the values. */
+double report_quantile(const double *value, const double *base, size_t n, double q);
 void report_judge(struct bench *b, const struct bench_group *g); /* its goals, once it ran */
 void report_goals(const struct bench_report *r);
 void report_machine(struct report_machine *m);
