@@ -128,17 +128,32 @@ __attribute__((noinline)) static tier__entry *find_after(tier__memory *m, int ti
     return find_locked(m, tier, key);
 }
 
+/* Behind bucket i, which is full: the next with the tag, or with room. */
+__attribute__((noinline)) static uint32_t look_on(const struct tier__bucket *b, uint32_t buckets, uint32_t i,
+                                                  uint32_t tag)
+{
+    for (uint32_t n = 0; n < buckets; n++) {
+        i = i + 1 < buckets ? i + 1 : 0;
+        if (tier__ways_like(&b[i], tag) || !tier__bucket_full(&b[i]))
+            break;
+    }
+    return i;
+}
+
 /* What the slots lead to, pinned; NULL: nothing, or they changed. */
 static inline tier__entry *look(const struct tier__slots *s, const tier_digest *key)
 {
-    unsigned changes = atomic_load(&s->changes);
-    uint32_t bits = tier__slot_bits(key), i = tier__home(s, bits);
+    unsigned changes = atomic_load(&s->changes), buckets = atomic_load(&s->buckets);
+    uint32_t bits = tier__slot_bits(key), tag = bits & UINT16_MAX, i = tier__slot_home(bits, buckets);
     const struct tier__bucket *b = atomic_load(&s->bucket);
     if (changes & 1 || !b)
         return NULL;
-    uint64_t like = tier__ways_like(&b[i], bits & UINT16_MAX);
-    if (!like)
-        return NULL;
+    uint64_t like = tier__ways_like(&b[i], tag);
+    if (__builtin_expect(!like, 0)) {
+        i = tier__bucket_full(&b[i]) ? look_on(b, buckets, i, tag) : i;
+        if (!(like = tier__ways_like(&b[i], tag)))
+            return NULL;
+    }
     tier__entry *e = tier__slot_entry(&b[i], tier__way_of((unsigned)__builtin_ctzll(like)));
     return atomic_load_explicit(&s->changes, memory_order_relaxed) == changes && pin_live(e) ? e : NULL;
 }

@@ -11,7 +11,7 @@ enum {
     MAX_THREADS = 16,
     SAME_COUNT = 1000,
     LONG_PASSES = 9, /* where a contender's batch has a length of its own, it is a long one */
-    SHARED_BATCH = 4 /* batches of several threads are longer by this: they neither begin nor end at once */
+    SHARED_BATCH = 4 /* all batches are longer where one has several threads: these begin and end apart */
 };
 
 uint64_t bench_now(void)
@@ -70,14 +70,13 @@ static uint64_t batch(const struct bench_contender *c, uint32_t pass, uint64_t c
 }
 
 /* How many operations take about as long as a batch should; it warms up besides. */
-static uint64_t calibrate(const struct bench *b, const struct bench_contender *c)
+static uint64_t calibrate(const struct bench *b, const struct bench_contender *c, uint64_t want)
 {
     uint64_t sum;
     if (c->count)
         return c->count;
     if (b->quick)
         return 50;
-    uint64_t want = b->batch_ns * (c->threads > 1 ? SHARED_BATCH : 1);
     for (uint64_t count = c->least ? c->least : 16;; count *= 4) {
         uint64_t ns = batch(c, 0, count, &sum);
         bench_keep(&sum);
@@ -132,16 +131,20 @@ void bench_race(struct bench *b, const struct bench_race *r)
     if (!r->count)
         return;
     unsigned passes = r->passes && r->passes < b->passes ? r->passes : b->passes;
-    for (size_t i = 0; i < r->count; i++)
+    uint64_t want = b->batch_ns;
+    for (size_t i = 0; i < r->count; i++) {
         if (r->contender[i].count && passes > LONG_PASSES)
             passes = LONG_PASSES;
+        if (r->contender[i].threads > 1)
+            want = b->batch_ns * SHARED_BATCH;
+    }
     double *mean = bench_alloc(r->count * passes * sizeof *mean);
     uint64_t *count = bench_alloc(r->count * sizeof *count), sum;
     size_t base = base_of(r);
     if (r->same)
         compare_sums(b, r);
     for (size_t i = 0; i < r->count; i++)
-        count[i] = calibrate(b, &r->contender[i]);
+        count[i] = calibrate(b, &r->contender[i], want);
     for (unsigned p = 0; p < passes; p++)
         for (size_t i = 0; i < r->count; i++) {
             const struct bench_contender *c = &r->contender[i];
