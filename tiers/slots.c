@@ -37,8 +37,7 @@ static bool is_full(const struct tier__bucket *b)
 
 static unsigned filled(const struct tier__bucket *b)
 {
-    uint64_t empty = tier__ways_like(b, 0);
-    return empty ? tier__way_of((unsigned)__builtin_ctzll(empty)) : TIER__WAYS;
+    return TIER__WAYS - (unsigned)__builtin_popcountll(tier__ways_like(b, 0));
 }
 
 static uint32_t buckets_of(const struct tier__slots *s)
