@@ -376,8 +376,8 @@ void tier__cache_after_fork(tier_cache *c)
     c->pid = getpid();
     locks_init(c);
     c->nodes = c->deps = c->paths = (struct tier__table_of){0};
-    c->dep_by_id = c->path_by_id = (struct tier__chunks){0};
-    c->unkept = (struct tier__chunks){0};
+    c->dep_by_id = c->path_by_id = (struct tier__chunks){.chunk = NULL};
+    c->unkept = (struct tier__chunks){.chunk = NULL};
     c->dep_count = c->path_count = 0;
     c->store_map = NULL;
     c->store_map_size = 0;
