@@ -165,28 +165,27 @@ const void *tier__read_raw(struct tier__reader *r, size_t size)
     return at;
 }
 
-static uint64_t read_little(struct tier__reader *r, unsigned bytes)
-{
-    const unsigned char *raw = tier__read_raw(r, bytes);
-    uint64_t v = 0;
-    for (unsigned i = 0; raw && i < bytes; i++)
-        v |= (uint64_t)raw[i] << (8 * i);
-    return v;
-}
-
 uint8_t tier__read_u8(struct tier__reader *r)
 {
-    return (uint8_t)read_little(r, 1);
+    const unsigned char *at = tier__read_raw(r, 1);
+    return at ? *at : 0;
+}
+
+static uint32_t little(const unsigned char *at)
+{
+    return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
 }
 
 uint32_t tier__read_u32(struct tier__reader *r)
 {
-    return (uint32_t)read_little(r, 4);
+    const unsigned char *at = tier__read_raw(r, 4);
+    return at ? little(at) : 0;
 }
 
 uint64_t tier__read_u64(struct tier__reader *r)
 {
-    return read_little(r, 8);
+    const unsigned char *at = tier__read_raw(r, 8);
+    return at ? little(at) | (uint64_t)little(at + 4) << 32 : 0;
 }
 
 const void *tier__read_bytes(struct tier__reader *r, size_t *size)
