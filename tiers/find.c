@@ -9,14 +9,26 @@
  * where a recorder or a policy wants to know of each. */
 #include "tiers/search.h"
 
+/* Behind bucket i, which is full: the next with the tag, or with room. */
+__attribute__((noinline)) static uint32_t look_on(const struct tier__bucket *b, uint32_t buckets, uint32_t i,
+                                                  uint32_t tag)
+{
+    for (uint32_t n = 0; n < buckets; n++) {
+        i = i + 1 < buckets ? i + 1 : 0;
+        if (tier__ways_like(&b[i], tag) || !tier__bucket_full(&b[i]))
+            break;
+    }
+    return i;
+}
+
 tier__entry *tier__search_on(const struct tier__slots *s, uint32_t i, int tier, const tier_digest *key)
 {
-    uint32_t buckets = atomic_load_explicit(&s->buckets, memory_order_relaxed);
+    uint32_t bits = tier__slot_bits(key), buckets = atomic_load_explicit(&s->buckets, memory_order_relaxed);
     const struct tier__bucket *b = tier__buckets(s);
     tier__entry *e;
     do {
-        i = i + 1 < buckets ? i + 1 : 0;
-        e = tier__search_bucket(&b[i], tier__slot_bits(key), tier, key);
+        i = look_on(b, buckets, i, bits & UINT16_MAX);
+        e = tier__search_bucket(&b[i], bits, tier, key);
     } while (!e && tier__bucket_full(&b[i]));
     return e;
 }
@@ -126,18 +138,6 @@ __attribute__((noinline)) static tier__entry *find_after(tier__memory *m, int ti
 {
     end_without(mine, e);
     return find_locked(m, tier, key);
-}
-
-/* Behind bucket i, which is full: the next with the tag, or with room. */
-__attribute__((noinline)) static uint32_t look_on(const struct tier__bucket *b, uint32_t buckets, uint32_t i,
-                                                  uint32_t tag)
-{
-    for (uint32_t n = 0; n < buckets; n++) {
-        i = i + 1 < buckets ? i + 1 : 0;
-        if (tier__ways_like(&b[i], tag) || !tier__bucket_full(&b[i]))
-            break;
-    }
-    return i;
 }
 
 /* What the slots lead to, pinned; NULL: nothing, or they changed. */

@@ -1,7 +1,7 @@
 /* slots.c - one shard's slots. Keys are digests, hashes already: the first word's low bits are home and tag.
  * A bucket's entries fill it from the front; what does not fit goes to the next one, so a search ends at the
  * first bucket with room. */
-#include "tiers/memory_private.h"
+#include "tiers/search.h"
 
 _Static_assert(sizeof(struct tier__bucket) == 64, "one cache line");
 _Static_assert(_Alignof(struct tier__entry) >= 64, "the address's low bits must be free");
@@ -28,11 +28,6 @@ static void set(struct tier__bucket *b, unsigned way, uint32_t tag, uint16_t low
     atomic_store_explicit(&b->tags[way / 4], others | (uint64_t)tag << way % 4 * 16, memory_order_release);
     atomic_store_explicit(&b->low[way], low, memory_order_release);
     atomic_store_explicit(&b->high[way], high, memory_order_release);
-}
-
-static bool is_full(const struct tier__bucket *b)
-{
-    return tag_at(b, TIER__WAYS - 1) != 0;
 }
 
 static unsigned filled(const struct tier__bucket *b)
@@ -80,7 +75,7 @@ static void append(struct tier__bucket *b, uint32_t tag, uint16_t low, uint32_t 
 static void put(struct tier__slots *s, uint32_t bits, uint16_t low, uint32_t high)
 {
     uint32_t i = tier__slot_home(bits, buckets_of(s));
-    while (is_full(bucket_at(s, i)))
+    while (tier__bucket_full(bucket_at(s, i)))
         i = next_of(s, i);
     append(bucket_at(s, i), bits & UINT16_MAX, low, high);
 }
@@ -161,14 +156,14 @@ void tier__slots_remove(struct tier__slots *s, const tier__entry *e)
     while ((way = way_of(bucket_at(s, hole), bits & UINT16_MAX, e)) < 0)
         hole = next_of(s, hole);
     count_change(s);
-    bool was_full = is_full(bucket_at(s, hole));
+    bool was_full = tier__bucket_full(bucket_at(s, hole));
     pull(bucket_at(s, hole), (unsigned)way);
     s->count--;
     /* Moves back what the room would cut off from its home (Knuth 6.4, algorithm R): no tombstones. */
     for (uint32_t i = next_of(s, hole); was_full && i != hole; i = next_of(s, i)) {
         struct tier__bucket *from = bucket_at(s, i), *to = bucket_at(s, hole);
         int back = way_back(s, i, hole);
-        was_full = is_full(from);
+        was_full = tier__bucket_full(from);
         if (back < 0)
             continue;
         append(to, tag_at(from, (unsigned)back), low_at(from, (unsigned)back), high_at(from, (unsigned)back));
