@@ -31,8 +31,8 @@ static void name_value(tier_cache *c, const tier__entry *e, struct tier__buf *ou
 {
     char hex[TIER__HEX_SIZE];
     pthread_mutex_lock(&c->graph);
-    const tier__node *n = e->tier == TIER_FILE ? NULL : node_of_value(c, e);
-    const struct tier__path *p = e->tier == TIER_FILE ? path_of_content(c, e) : NULL;
+    const tier__node *n = tier__entry_tier(e) == TIER_FILE ? NULL : node_of_value(c, e);
+    const struct tier__path *p = tier__entry_tier(e) == TIER_FILE ? path_of_content(c, e) : NULL;
     if (n) {
         tier__node_label(n, out);
     } else if (p) {

@@ -410,7 +410,7 @@ tier__entry *tier__blob_load(tier_session *s, tier__node *n, const struct tier__
     *tier__entry_hash(e) = v->hash;
     tier__entry_set_owner(e, n->type->owner);
     tier__entry_set_cost(e, v->cost_us);
-    return e->exclusive ? e : tier__memory_insert(c->memory, e);
+    return tier__entry_is(e, TIER__EXCLUSIVE) ? e : tier__memory_insert(c->memory, e);
 }
 
 /* ---- stat identities */

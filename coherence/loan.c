@@ -18,7 +18,7 @@ static void loan_unlink(tier__loan *l)
 
 static inline void entry_back(tier_cache *c, tier__entry *e)
 {
-    if (e && e->exclusive)
+    if (e && tier__entry_is(e, TIER__EXCLUSIVE))
         e = tier__memory_insert(c->memory, e); /* the next session may have it */
     tier__entry_unref(e);
 }

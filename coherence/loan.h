@@ -43,7 +43,7 @@ static inline int tier__lend(tier_session *s, tier__entry *e, uint32_t from, tie
     l->memory = NULL;
     tier__loan_link(tier__scope_of(s), l);
     *v = (tier_value){.data = e->data, .size = e->size, .from = from, .pin = l};
-    if (__builtin_expect(e->apart, 0)) {
+    if (__builtin_expect(tier__entry_is(e, TIER__APART), 0)) {
         v->object = tier__entry_object(e);
         v->hash = *tier__entry_hash(e);
     } else {

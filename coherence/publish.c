@@ -83,7 +83,7 @@ int tier__publish(tier_session *s, tier__node *n, struct tier__built *b)
     bool replaced = (kept || b->instead) && replaces(s, n, b, &different, &alarm);
     if (kept && alarm)
         tier__undeclared(s, n, "built again");
-    bool exclusive = b->entry && b->entry->exclusive;
+    bool exclusive = b->entry && tier__entry_is(b->entry, TIER__EXCLUSIVE);
     bool shared = exclusive ? !b->lent && !b->once : b->entry && kept && !tier__forwards(n);
     /* Where variants were let go of (tier__node_lock), or are bound in older views, their values may still
      * lie under the same key. */

@@ -196,7 +196,7 @@ static void put_spot(tier__memory *m, const struct tier__recall *r, struct tier_
     struct tier__spot *p = &line_of(r, at)->spot;
     tier__memory_spot(m, e, p);
     at->entry = (uintptr_t)e >> 6;
-    at->index = p->where & TIER__SPOT_INDEX;
+    at->index = p->where & (TIER__SLAB_ENTRIES - 1);
     at->data = (uintptr_t)e->data >> 4 & ((UINT64_C(1) << 44) - 1);
 }
 
@@ -226,7 +226,7 @@ static inline __attribute__((always_inline)) int serve(tier_session *s, const st
                                                        tier__entry *e, tier_value *v)
 {
     add_one(&s->recall.type_hits[l->type->index]);
-    add_one(&s->recall.tier_hits[e->tier - TIER_TREE]);
+    add_one(&s->recall.tier_hits[tier__entry_tier(e) - TIER_TREE]);
     return tier__lend(s, e, TIER_HIT, v);
 }
 
@@ -383,7 +383,8 @@ void tier__recall_add(tier_session *s, const tier_query *q, tier__node *n, const
     size_t path_size = q->path ? strlen(q->path) : 0;
     if (s->view->recorded) /* every request goes the long way, where it is */
         return;
-    if (n->content || e->exclusive || (c->flags & TIER_NO_MEMORY) || !has_room(q, n, path_size))
+    if (n->content || tier__entry_is(e, TIER__EXCLUSIVE) || (c->flags & TIER_NO_MEMORY) ||
+        !has_room(q, n, path_size))
         return;
     uint64_t epoch = atomic_load_explicit(&c->recall_epoch, memory_order_relaxed);
     if (r->epoch != epoch && r->count) {

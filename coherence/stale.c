@@ -44,7 +44,8 @@ static bool keep(tier_session *s, const tier__node *n, struct tier__variant *v, 
 
 bool tier__stale_keep(tier_session *s, const tier__node *n, const struct tier__built *b)
 {
-    return keep(s, n, b->variant, b->entry && b->entry->exclusive ? NULL : b->entry, b->stale_since_ms);
+    return keep(s, n, b->variant, b->entry && tier__entry_is(b->entry, TIER__EXCLUSIVE) ? NULL : b->entry,
+                b->stale_since_ms);
 }
 
 bool tier__stale_take(tier_session *s, tier__node *n)

@@ -334,7 +334,8 @@ tier__entry *tier__out_entry(tier_out *out, int tier)
             tier__entry_unref(e);
             return NULL;
         }
-        e->exclusive = (def->flags & TIER_EXCLUSIVE) != 0;
+        if (def->flags & TIER_EXCLUSIVE)
+            tier__entry_mark(e, TIER__EXCLUSIVE);
         out->has_object = false;
     }
     tier__entry_set_owner(e, out->type->owner);

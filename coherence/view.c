@@ -87,7 +87,7 @@ tier__view *tier__view_new(tier_cache *c)
 
 void tier__view_touch(tier__view *v, bool *touched, const tier__entry *e)
 {
-    v->touched[e->tier] += *touched ? 0 : tier__entry_charge(e);
+    v->touched[tier__entry_tier(e)] += *touched ? 0 : tier__entry_charge(e);
     *touched = true;
 }
 

@@ -40,21 +40,20 @@ uint64_t tier__budget_used(const struct tier__budget *b)
 
 /* ---- eviction */
 
-/* true: e was pinned, and is parked now. Else the table's reference is gone, and nobody can pin it any more.
- */
-static bool park(tier__entry *e)
+/* Marked before, so that whoever drops the last pin knows. */
+bool tier__memory_park(tier__entry *e)
 {
-    unsigned refs = atomic_load_explicit(&e->refs, memory_order_relaxed);
-    while (!atomic_compare_exchange_weak_explicit(&e->refs, &refs, refs == 1 ? 0 : refs | TIER__PARKED,
-                                                  memory_order_acq_rel, memory_order_relaxed))
-        ;
-    return refs != 1;
+    tier__entry_mark(e, TIER__PARKED);
+    bool last = atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel) == 1;
+    if (last)
+        tier__entry_unmark(e, TIER__PARKED);
+    return !last;
 }
 
 /* e, which has no reference and is not in the policy, leaves for want of room. With the lock held. */
 static void turn_out(tier__memory *m, struct tier__shard *s, tier__entry *e, tier__entry **dead)
 {
-    s->tier[e->tier].evicted++;
+    s->tier[tier__entry_tier(e)].evicted++;
     tier__count(m->base, TIER__MEMORY_EVICTED, 1);
     tier__shard_leave(s, e);
     tier__entry_die(e, dead);
@@ -63,19 +62,19 @@ static void turn_out(tier__memory *m, struct tier__shard *s, tier__entry *e, tie
 bool tier__memory_unpark(tier__memory *m, tier__entry *e, tier__entry **dead)
 {
     struct tier__shard *s = tier__shard_of(m, &e->key);
-    unsigned refs = TIER__PARKED | 2;
+    int tier = tier__entry_tier(e);
     tier__lock(&s->lock);
-    bool out = tier__budget_over(&m->budget[e->tier]);
-    bool last = atomic_compare_exchange_strong_explicit(&e->refs, &refs, out ? 0 : 1, memory_order_acq_rel,
-                                                        memory_order_relaxed);
-    /* A parked entry is resident, so the memory is not closed yet, and its base is there. */
-    if (last && out)
-        turn_out(m, s, e, dead);
-    /* Out of memory: it stays parked, and is evictable again after its next pin. */
-    else if (last && !tier__order_enter(&m->own, &s->tier[e->tier].order, e))
-        atomic_fetch_or_explicit(&e->refs, TIER__PARKED, memory_order_relaxed);
+    bool mine = !tier__entry_refs(e);
+    if (mine) {
+        tier__entry_unmark(e, TIER__PARKED);
+        /* A parked entry is resident, so the memory is not closed yet, and its base is there. */
+        if (tier__budget_over(&m->budget[tier]) || !tier__order_enter(&m->own, &s->tier[tier].order, e))
+            turn_out(m, s, e, dead);
+        else
+            atomic_store_explicit(&e->refs, 1, memory_order_release);
+    }
     tier__unlock(&s->lock);
-    return last;
+    return mine;
 }
 
 /* Returns the bytes of the evicted entry itself (a charge is never 0); 0: it declined, or all that is left is
@@ -89,11 +88,11 @@ static uint64_t evict_from(tier__memory *m, struct tier__shard *s, int tier, boo
     tier__lock(&s->lock);
     do
         e = tier__order_victim(order, patient, declined);
-    while (e && park(e));
+    while (e && tier__memory_park(e));
     if (e) {
         tier__order_evicted(&m->own, order, e);
         bytes = tier__entry_charge(e);
-        if (tier__entry_queue(e) != TIER__QUEUE_DEAD && tier__ghosts_want(&m->ghosts[tier], &e->key))
+        if (!tier__entry_is(e, TIER__SUPERSEDED) && tier__ghosts_want(&m->ghosts[tier], &e->key))
             ghost = (struct tier__ghost){e->key, bytes, tier__entry_cost(e), tier__order_worth(order, e)};
         turn_out(m, s, e, &dead);
     }

@@ -4,9 +4,9 @@
 
 enum {
     HOLDS_FIRST = 4,
-    /* Header in its slab (6272 / 64), slot (64 bytes a bucket, 8 * 0.72 of an entry's), and half to all of
+    /* Header in its slab (6272 / 64), slot (64 bytes a bucket, 7 * 0.72 of an entry's), and half to all of
      * a ghost of the policy, from the first eviction on. */
-    HEADER_CHARGE = 98 + 11 + 1
+    HEADER_CHARGE = 98 + 13 + 1
 };
 
 /* What the heap takes for n bytes: of the C library, glibc's chunk of a size word and 16-byte steps (others
@@ -47,7 +47,7 @@ uint64_t tier__entry_weight(const tier__entry *e)
 
 uint64_t tier__entry_charge(const tier__entry *e)
 {
-    return e->apart ? tier__entry_rest(e)->side->charge : tier__entry_weight(e);
+    return tier__entry_is(e, TIER__APART) ? tier__entry_rest(e)->side->charge : tier__entry_weight(e);
 }
 
 tier__entry *tier__entry_new(tier__memory *m, int tier, size_t size)
@@ -65,7 +65,7 @@ tier__entry *tier__entry_new(tier__memory *m, int tier, size_t size)
         tier__free(&m->own, data);
         return NULL;
     }
-    e->tier = (unsigned)tier & 3;
+    tier__entry_mark(e, (unsigned)tier);
     e->data = data;
     e->size = data ? (uint32_t)size : 0;
     return e;
@@ -85,7 +85,7 @@ static struct tier__side *side_made(tier__entry *e)
         return side;
     side->hash = *tier__entry_hash(e);
     tier__entry_rest(e)->side = side;
-    e->apart = 1;
+    tier__entry_mark(e, TIER__APART);
     return side;
 }
 
@@ -148,8 +148,17 @@ int tier__entry_hold(tier__entry *e, tier__entry *held)
 tier__entry *tier__entry_ref(tier__entry *e)
 {
     unsigned refs = atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
-    assert(refs & ~TIER__PARKED); /* else it is dead */
+    assert(refs); /* else it is dead */
     (void)refs;
+    return e;
+}
+
+tier__entry *tier__entry_pin(tier__entry *e)
+{
+    unsigned refs = tier__entry_refs(e);
+    while (!atomic_compare_exchange_weak_explicit(&e->refs, &refs, refs ? refs + 1 : 2, memory_order_acq_rel,
+                                                  memory_order_relaxed))
+        ;
     return e;
 }
 
@@ -159,20 +168,25 @@ void tier__entry_die(tier__entry *e, tier__entry **dead)
     *dead = e;
 }
 
-void tier__entry_drop(tier__entry *e, tier__entry **dead)
+/* The last reference went, unless a parked entry was taken out of the table before this looks, and has one
+ * for us again. */
+static void own(tier__entry *e, tier__entry **dead)
 {
-    unsigned refs = atomic_load_explicit(&e->refs, memory_order_relaxed);
     do {
-        assert(refs & ~TIER__PARKED); /* else it is dead */
-        while (refs == (TIER__PARKED | 2)) {
+        if (tier__entry_is(e, TIER__PARKED)) {
             if (tier__memory_unpark(tier__slab_of(e)->pool->memory, e, dead))
                 return;
-            refs = atomic_load_explicit(&e->refs, memory_order_relaxed);
+        } else if (!tier__entry_refs(e)) {
+            tier__entry_die(e, dead);
+            return;
         }
-    } while (!atomic_compare_exchange_weak_explicit(&e->refs, &refs, refs - 1, memory_order_acq_rel,
-                                                    memory_order_relaxed));
-    if (refs == 1)
-        tier__entry_die(e, dead);
+    } while (atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel) == 1);
+}
+
+void tier__entry_drop(tier__entry *e, tier__entry **dead)
+{
+    if (atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel) == 1)
+        own(e, dead);
 }
 
 static void side_free(tier__memory *m, struct tier__side *side, tier__entry **dead)
@@ -191,10 +205,10 @@ static void side_free(tier__memory *m, struct tier__side *side, tier__entry **de
 static void free_one(tier__entry *e, tier__entry **dead)
 {
     tier__memory *m = tier__slab_of(e)->pool->memory;
-    struct tier__budget *b = &m->budget[e->tier];
+    struct tier__budget *b = &m->budget[tier__entry_tier(e)];
     uint64_t kept = tier__entry_account(e) == TIER__KEPT ? tier__entry_charge(e) : 0;
     uint64_t lent = tier__entry_account(e) == TIER__LENT ? tier__entry_charge(e) : 0;
-    if (e->apart)
+    if (tier__entry_is(e, TIER__APART))
         side_free(m, tier__entry_side(e), dead);
     tier__free(&m->own, e->data);
     tier__slab_give(e, kept);
@@ -215,9 +229,9 @@ void tier__entry_bury(tier__entry *dead)
     }
 }
 
-void tier__entry_unref_slowly(tier__entry *e)
+void tier__entry_last(tier__entry *e)
 {
     tier__entry *dead = NULL;
-    tier__entry_drop(e, &dead);
+    own(e, &dead);
     tier__entry_bury(dead);
 }

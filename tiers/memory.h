@@ -30,7 +30,7 @@ typedef struct tier__memory tier__memory;
  * it evicts. Fields marked + are the library's own. */
 struct tier__entry {
     _Alignas(64) tier_digest key; /* content key; a file's: the digest of its bytes */
-    atomic_uint refs;             /* + and a flag; see memory_private.h */
+    atomic_uint refs;             /* + pins, and the table's while it may be evicted */
     _Atomic uint16_t
         owner;     /* the type's number up to TIER__OWNER_MAX, for tier__memory_drop_owner; 0: none */
     uint16_t cost; /* + see tier__entry_cost */
@@ -45,12 +45,9 @@ struct tier__entry {
         tier__entry *next_dead;
     };
     uint32_t size;
-    uint8_t tier : 2;      /* TIER_FILE, TIER_TREE, TIER_DELTA */
-    uint8_t exclusive : 1; /* lent to one at a time: to be taken, not found; see tier__memory_take */
-    uint8_t apart : 1;     /* + has a struct tier__side */
-    atomic_uchar place;    /* + index in its slab, and whether it is in the table */
-    atomic_uchar queue;    /* + the policy's; written with the shard's lock held */
-    atomic_uchar uses;     /* + hits, saturating; written without, so two at once may count as one */
+    atomic_ushort state; /* + index in its slab, tier, and flags; see below */
+    atomic_uchar queue;  /* + the policy's; written with the shard's lock held */
+    atomic_uchar uses;   /* + hits, saturating; written without, so two at once may count as one */
 };
 _Static_assert(sizeof(struct tier__entry) == 64, "one cache line");
 
@@ -66,7 +63,17 @@ struct tier__side {
 };
 
 /* A slab's entries, and behind them as many of these. */
-enum { TIER__SLAB_ENTRIES = 64, TIER__RESIDENT = 0x80, TIER__OWNER_MAX = 0x3fff };
+enum { TIER__SLAB_ENTRIES = 64, TIER__OWNER_MAX = 0x3fff };
+/* Of an entry's state, so that a hit learns with one look whether what it pinned is what it asked for. */
+enum {
+    TIER__TIER = 3,           /* TIER_FILE, TIER_TREE or TIER_DELTA */
+    TIER__INDEX = 0xfc,       /* in its slab */
+    TIER__EXCLUSIVE = 0x100,  /* lent to one at a time: to be taken, not found; see tier__memory_take */
+    TIER__APART = 0x200,      /* has a struct tier__side */
+    TIER__RESIDENT = 0x400,   /* in the table */
+    TIER__SUPERSEDED = 0x800, /* a newer version took its place, which the next hit has to be told */
+    TIER__PARKED = 0x1000,    /* eviction met it pinned: see tier__memory_park */
+};
 union tier__entry_rest {
     tier_digest hash;
     struct tier__side *side;
@@ -76,26 +83,49 @@ static inline uintptr_t tier__rest_address(uintptr_t entry, unsigned index)
     return entry + (TIER__SLAB_ENTRIES - index) * sizeof(struct tier__entry) +
            index * sizeof(union tier__entry_rest);
 }
+static inline unsigned tier__entry_state(const tier__entry *e)
+{
+    return atomic_load_explicit(&e->state, memory_order_relaxed);
+}
+static inline bool tier__entry_is(const tier__entry *e, unsigned flag)
+{
+    return atomic_load_explicit(&e->state, memory_order_acquire) & flag;
+}
+static inline void tier__entry_mark(tier__entry *e, unsigned flag)
+{
+    atomic_fetch_or_explicit(&e->state, (unsigned short)flag, memory_order_release);
+}
+static inline void tier__entry_unmark(tier__entry *e, unsigned flag)
+{
+    atomic_fetch_and_explicit(&e->state, (unsigned short)~flag, memory_order_release);
+}
+static inline int tier__entry_tier(const tier__entry *e)
+{
+    return (int)(tier__entry_state(e) & TIER__TIER);
+}
+static inline unsigned tier__entry_index(const tier__entry *e)
+{
+    return (tier__entry_state(e) & TIER__INDEX) / (TIER__INDEX & -TIER__INDEX);
+}
 static inline union tier__entry_rest *tier__entry_rest(const tier__entry *e)
 {
-    unsigned place = atomic_load_explicit(&e->place, memory_order_relaxed) & (TIER__SLAB_ENTRIES - 1);
-    return (union tier__entry_rest *)tier__rest_address((uintptr_t)e, place);
+    return (union tier__entry_rest *)tier__rest_address((uintptr_t)e, tier__entry_index(e));
 }
 static inline struct tier__side *tier__entry_side(const tier__entry *e) /* NULL: none */
 {
-    return e->apart ? tier__entry_rest(e)->side : NULL;
+    return tier__entry_is(e, TIER__APART) ? tier__entry_rest(e)->side : NULL;
 }
 static inline tier_digest *tier__entry_hash(const tier__entry *e) /* value hash */
 {
-    return e->apart ? &tier__entry_rest(e)->side->hash : &tier__entry_rest(e)->hash;
+    return tier__entry_is(e, TIER__APART) ? &tier__entry_rest(e)->side->hash : &tier__entry_rest(e)->hash;
 }
 static inline void *tier__entry_object(const tier__entry *e) /* NULL: none */
 {
-    return e->apart ? tier__entry_rest(e)->side->object : NULL;
+    return tier__entry_is(e, TIER__APART) ? tier__entry_rest(e)->side->object : NULL;
 }
 static inline size_t tier__entry_object_bytes(const tier__entry *e)
 {
-    return e->apart ? tier__entry_rest(e)->side->object_bytes : 0;
+    return tier__entry_is(e, TIER__APART) ? tier__entry_rest(e)->side->object_bytes : 0;
 }
 /* The type's number, up to TIER__OWNER_MAX, for tier__memory_drop_owner; 0: none. */
 static inline void tier__entry_set_owner(tier__entry *e, uint16_t owner)
@@ -105,7 +135,7 @@ static inline void tier__entry_set_owner(tier__entry *e, uint16_t owner)
 }
 static inline bool tier__entry_resident(const tier__entry *e) /* in the table */
 {
-    return atomic_load_explicit(&e->place, memory_order_relaxed) & TIER__RESIDENT;
+    return tier__entry_is(e, TIER__RESIDENT);
 }
 
 struct tier__memory_options {
@@ -137,19 +167,11 @@ uint32_t tier__entry_cost(const tier__entry *e);
 void tier__entry_set_cost(tier__entry *e, uint32_t us);
 uint64_t tier__entry_charge(const tier__entry *e); /* the bytes it is accounted with */
 tier__entry *tier__entry_ref(tier__entry *e);
-void tier__entry_unref_slowly(tier__entry *e);
-/* The bit beside the count of references is set, under the shard's lock, on an entry that eviction met
- * pinned: it is out of the policy, and the unref that leaves the table alone with it brings it back. */
-#define TIER__PARKED 0x80000000u
+void tier__entry_last(tier__entry *e);               /* after the last reference went */
 static inline void tier__entry_unref(tier__entry *e) /* NULL is fine; the last one destroys */
 {
-    if (!e)
-        return;
-    unsigned refs = atomic_load_explicit(&e->refs, memory_order_relaxed);
-    if (refs <= 1 || refs == (TIER__PARKED | 2) ||
-        !atomic_compare_exchange_strong_explicit(&e->refs, &refs, refs - 1, memory_order_acq_rel,
-                                                 memory_order_relaxed))
-        tier__entry_unref_slowly(e);
+    if (e && atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel) == 1)
+        tier__entry_last(e);
 }
 
 /* Pinned, or NULL. */
@@ -163,10 +185,10 @@ struct tier__spot {
 void tier__memory_spot(tier__memory *m, const tier__entry *e, struct tier__spot *p);
 /* As tier__memory_find of what was there; NULL: something has left since, ask for it by its key. */
 tier__entry *tier__memory_at(tier__memory *m, const struct tier__spot *p);
-enum { TIER__SPOT_INDEX = 63, TIER__SPOT_SHARD = 58 }; /* the lowest six bits; from which bit on */
+enum { TIER__SPOT_SHARD = 58 }; /* from which bit on; the index is in the lowest six */
 static inline tier__entry *tier__spot_entry(const struct tier__spot *p)
 {
-    const uint64_t rest = (UINT64_C(1) << TIER__SPOT_SHARD) - 1 - TIER__SPOT_INDEX;
+    const uint64_t rest = (UINT64_C(1) << TIER__SPOT_SHARD) - TIER__SLAB_ENTRIES;
     return (tier__entry *)(uintptr_t)(p->where & rest);
 }
 /* Hands e to the table (which takes its own reference) and returns e, or, where an entry with that key is

@@ -5,6 +5,9 @@
 #ifndef TIER_MEMORY_PRIVATE_H
 #define TIER_MEMORY_PRIVATE_H
 #include <pthread.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 #include "tiers/ghost.h"
 #include "tiers/policy.h"
 #include "tiers/trace.h"
@@ -38,106 +41,124 @@ static inline bool tier__budget_over(const struct tier__budget *b)
     return atomic_load_explicit(&b->room, memory_order_relaxed) < 0;
 }
 
-/* ---- slots: open addressing by buckets of one cache line. A slot is 16 bits of a tag, 48 of the entry's
- * address (in two parts) and, in those that are always 0, 6 more bits of the hash: the 22 bits give the home,
- * so that neither growing nor deleting looks at an entry. Measured at 1M entries of 64 B, random keys,
- * against 330 ns of slots probed one by one under a pthread mutex: 161 by buckets, whose comparison has no
- * branch that is hard to foresee, so that the next hit's misses overlap with this one's. */
-enum { TIER__WAYS = 8 };
+/* ---- slots: open addressing by buckets of one cache line. A way is a tag of eight bits and a word: 48 bits
+ * of the entry's address, 16 more of the hash. The 24 bits give the home, so that neither growing nor
+ * deleting looks at an entry. Written with the shard's lock held; read also without: a word is read at once,
+ * and one whose tag was seen before leads to a header (quiet.c), so that the entry itself can tell the rest.
+ * Measured at 1M entries of 64 B, random keys, against 330 ns of slots probed one by one under a pthread
+ * mutex: 161 by buckets, whose comparison has no branch that is hard to foresee, so that the next hit's
+ * misses overlap with this one's. */
+enum { TIER__WAYS = 7 };
 struct tier__bucket {
-    _Alignas(64) _Atomic uint64_t
-        tags[2]; /* four tags each, first in the lowest bits; 0: empty, and so are the rest */
-    _Atomic uint16_t low[TIER__WAYS];
-    _Atomic uint32_t high[TIER__WAYS];
+    _Alignas(
+        64) _Atomic uint64_t tags;     /* the first way's in the lowest byte; 0: empty, and so are the rest */
+    _Atomic uint64_t word[TIER__WAYS]; /* of an empty one: as it was */
 };
-/* Written with the shard's lock held; read also without, as a sequence lock is: what was read counts if
- * `changes` was even before and is the same after (Boehm, Can Seqlocks Get Along With Programming Language
- * Memory Models?, 2012: stores that release, loads that acquire). */
 struct tier__slots {
-    struct tier__bucket *_Atomic bucket; /* NULL: none yet */
+    struct tier__bucket *_Atomic bucket; /* never NULL */
     atomic_uint buckets;                 /* read before bucket: there are never more than it has */
-    atomic_uint changes;
     uint32_t count;
     void *raw; /* of bucket */
 };
-enum { TIER__SLOTS_MAX = 1 << 22 }; /* of a shard: as many as the 22 bits can tell apart */
+enum { TIER__SLOTS_MAX = 1 << 22 };           /* of a shard: some more bits tell them apart */
+void tier__slots_init(struct tier__slots *s); /* all else is 0 */
 bool tier__slots_reserve(tier__memory *m, struct tier__slots *s); /* room for one more */
 void tier__slots_add(struct tier__slots *s, tier__entry *e);      /* after reserve */
 void tier__slots_remove(struct tier__slots *s, const tier__entry *e);
+tier__entry *tier__slots_find(const struct tier__slots *s, int tier, const tier_digest *key);
 tier__entry *tier__slots_at(const struct tier__slots *s, uint32_t i); /* slot i; NULL: empty */
 
-static inline uint32_t tier__slot_bits(const tier_digest *key) /* 22 bits; the lowest 16 are never all 0 */
+/* Of a key's first word; the tag is in the lowest eight bits, and never 0. */
+static inline uint32_t tier__slot_bits(uint64_t word)
 {
-    uint32_t bits = (uint32_t)tier__digest_word(key) & (TIER__SLOTS_MAX - 1);
-    return bits | !(bits & UINT16_MAX);
+    return ((uint32_t)word & 0xffffff) | 1;
 }
 static inline uint32_t tier__slot_home(uint32_t bits, uint32_t buckets)
 {
-    return (uint32_t)((uint64_t)bits * buckets >> 22);
+    return (uint32_t)((uint64_t)bits * buckets >> 24);
 }
-static inline tier__entry *tier__slot_entry(const struct tier__bucket *b, unsigned way)
+static inline uint64_t tier__tags(const struct tier__bucket *b)
 {
-    uintptr_t low = atomic_load_explicit(&b->low[way], memory_order_acquire);
-    uintptr_t high = atomic_load_explicit(&b->high[way], memory_order_acquire);
-    return (tier__entry *)((high << 16 | low) & ~(uintptr_t)63);
+    return atomic_load_explicit(&b->tags, memory_order_acquire);
 }
-#if defined __SANITIZE_THREAD__
-#define TIER__THREAD_SANITIZER
-#elif defined __has_feature
-#if __has_feature(thread_sanitizer)
-#define TIER__THREAD_SANITIZER
-#endif
-#endif
-static inline uint64_t tier__tags(const struct tier__bucket *b, unsigned half)
+static inline uint64_t tier__word(const struct tier__bucket *b, unsigned way)
 {
-    return atomic_load_explicit(&b->tags[half], memory_order_acquire);
+    return atomic_load_explicit(&b->word[way], memory_order_acquire);
 }
-/* Bits that stand for the ways whose tag is tag; tier__way_of tells the way of one. */
-#if defined __SSE2__ && !defined TIER__THREAD_SANITIZER /* which would not know it to be atomic */
-typedef uint16_t tier__eight __attribute__((vector_size(16), may_alias));
-typedef char tier__sixteen __attribute__((vector_size(16)));
-static inline uint64_t tier__ways_like(const struct tier__bucket *b, uint32_t tag)
+static inline bool tier__word_has(uint64_t word, uint32_t bits)
 {
-    tier__eight tags = *(const volatile tier__eight *)b->tags; /* one load is two atomic ones, if not more */
-    return (unsigned)__builtin_ia32_pmovmskb128((tier__sixteen)(tags == (uint16_t)tag)) & 0x5555;
+    return (uint16_t)word == (uint16_t)(bits >> 8);
 }
-static inline unsigned tier__way_of(unsigned bit)
+static inline tier__entry *tier__word_entry(uint64_t word)
 {
-    return bit / 2;
+    return (tier__entry *)(uintptr_t)(word >> 16);
+}
+static inline bool tier__bucket_full(const struct tier__bucket *b)
+{
+    return tier__tags(b) >> 8 * (TIER__WAYS - 1);
+}
+/* A bit, or the highest one of eight, for each way with the tag. */
+#ifdef __SSE2__
+typedef unsigned tier__ways;
+static inline tier__ways tier__ways_like(const struct tier__bucket *b, uint32_t bits)
+{
+    __m128i tag = _mm_cvtsi32_si128((int)bits);
+    tag = _mm_shufflelo_epi16(_mm_unpacklo_epi8(tag, tag), 0);
+    __m128i same = _mm_cmpeq_epi8(tag, _mm_cvtsi64_si128((long long)tier__tags(b)));
+    return (unsigned)_mm_movemask_epi8(same) & ((1 << TIER__WAYS) - 1);
+}
+static inline unsigned tier__first_way(tier__ways ways)
+{
+    return (unsigned)__builtin_ctz(ways);
 }
 #else
-static inline uint64_t tier__ways_like(const struct tier__bucket *b, uint32_t tag)
+typedef uint64_t tier__ways;
+static inline tier__ways tier__ways_like(const struct tier__bucket *b, uint32_t bits)
 {
-    const uint64_t ones = UINT64_C(0x0001000100010001), low = ones * INT16_MAX;
-    uint64_t first = tier__tags(b, 0) ^ tag * ones, second = tier__tags(b, 1) ^ tag * ones;
-    first = ~(((first & low) + low) | first | low); /* the highest bit of what is 0 (Hacker's Delight 6-1) */
-    second = ~(((second & low) + low) | second | low);
-    return first >> 8 | second; /* bits 7 and 15 of each 16: ways 0 to 3 and 4 to 7 */
+    const uint64_t ones = UINT64_C(0x0101010101010101), low = ones * INT8_MAX;
+    uint64_t other = tier__tags(b) ^ (uint8_t)bits * ones; /* the byte that is no way's is never 0 here */
+    return ~(((other & low) + low) | other | low); /* the highest bit of what is 0 (Hacker's Delight 6-1) */
 }
-static inline unsigned tier__way_of(unsigned bit)
+static inline unsigned tier__first_way(tier__ways ways)
 {
-    return bit / 16 + (bit & 8) / 2;
+    return (unsigned)__builtin_ctzll(ways) / 8;
 }
 #endif
+/* The first way of b with these bits; 0: none has. */
+static inline uint64_t tier__word_like(const struct tier__bucket *b, uint32_t bits)
+{
+    for (tier__ways like = tier__ways_like(b, bits); like; like &= like - 1) {
+        uint64_t word = tier__word(b, tier__first_way(like));
+        if (tier__word_has(word, bits))
+            return word;
+    }
+    return 0;
+}
 
-/* ---- references. refs counts the table's too. */
+/* ---- references
+ * The table has one to each entry in a policy. Eviction that meets an entry pinned takes it out of the policy
+ * and gives the table's reference up: it is parked. Who drops the last reference to an entry owns it: it
+ * buries the entry or, where it is parked, takes the shard's lock and lets it into the policy again, or out
+ * of the table where the limit sank below what is kept. Who has the lock may meet a parked entry before that:
+ * then it takes two references, one of them for the owner to come, who drops it instead. */
 static inline unsigned tier__entry_refs(const tier__entry *e)
 {
-    return atomic_load_explicit(&e->refs, memory_order_relaxed) & ~TIER__PARKED;
+    return atomic_load_explicit(&e->refs, memory_order_relaxed);
 }
+tier__entry *tier__entry_pin(tier__entry *e); /* which is in the table, with the shard's lock held */
 
 /* ---- shards */
 struct tier__shard_tier {
     uint64_t entries, hits, misses, evicted; /* hits: those that took the lock */
     struct tier__order order;
 };
-struct tier__shard {               /* a hit reads the first line alone, and writes none */
+struct tier__shard {               /* a hit reads it, and does not write */
     _Alignas(64) atomic_uint lock; /* usable while any entry lives, so beyond tier__memory_destroy */
     struct tier__slots slots;
-    atomic_uint_fast64_t left; /* entries that have left the slots: each spot of before is in doubt */
-    struct tier__shard_tier tier[TIER__TIER_MAX + 1];
+    atomic_uint_fast64_t left;     /* entries that have left the slots: each spot of before is in doubt */
+    struct tier__shard_tier *tier; /* TIER__TIER_MAX + 1, of the memory's */
 };
-_Static_assert(offsetof(struct tier__shard, tier) <= 64, "one line");
+_Static_assert(sizeof(struct tier__shard) == 64, "one line");
 /* A lock of a few instructions: taken with one atomic exchange, given back with a store. Who finds it taken
  * looks again for a while, then yields, then sleeps in short naps, so that an owner who lost the processor
  * gets it. Held for some 50 ns; with 64 shards it is rarely taken twice. A pthread mutex costs a second
@@ -196,9 +217,8 @@ struct tier__numbers {
 
 static inline struct tier__slab *tier__slab_of(const tier__entry *e)
 {
-    unsigned place = atomic_load_explicit(&e->place, memory_order_relaxed) & (TIER__SLAB_ENTRIES - 1);
-    return (struct tier__slab *)(void *)((char *)((tier__entry *)e - place) -
-                                         offsetof(struct tier__slab, entry));
+    const tier__entry *first = e - tier__entry_index(e);
+    return (struct tier__slab *)(void *)((char *)(tier__entry *)first - offsetof(struct tier__slab, entry));
 }
 
 /* ---- hits under way (quiet.c). A hit that takes no lock is counted when it begins and when it has its pin
@@ -247,22 +267,27 @@ struct tier__memory {
     struct tier__retired retired;
     struct tier__stripe stripe[TIER__STRIPES];
     struct tier__shard shard[TIER__SHARDS];
+    struct tier__shard_tier shard_tier[TIER__SHARDS][TIER__TIER_MAX + 1];
 };
 
 void *tier__alloc_lines(struct tier__base *b, size_t size, void **raw); /* aligned to 64; free raw */
 
-tier__entry *tier__slab_take(tier__memory *m); /* a header, its place and memory set; NULL: out of memory */
+tier__entry *tier__slab_take(tier__memory *m); /* a header, its index and memory set; NULL: out of memory */
 void tier__slab_give(tier__entry *e, uint64_t kept_bytes); /* kept_bytes leave the gauge */
 void tier__slab_init(tier__memory *m);
 void tier__slab_fini(tier__memory *m);
 /* Calls each for every header in use, with its pool locked. */
 void tier__slab_each(tier__memory *m, void (*each)(void *user, tier__entry *e), void *user);
 
+static inline struct tier__shard *tier__shard_with(tier__memory *m, uint64_t word)
+{
+    return &m->shard[word >> 58]; /* a key's first word's top; its low bits choose the slot */
+}
+_Static_assert(TIER__SHARDS == 64, "tier__shard_with takes six bits");
 static inline struct tier__shard *tier__shard_of(tier__memory *m, const tier_digest *key)
 {
-    return &m->shard[tier__digest_word(key) >> 58]; /* the word's top; its low bits choose the slot */
+    return tier__shard_with(m, tier__digest_word(key));
 }
-_Static_assert(TIER__SHARDS == 64, "tier__shard_of takes six bits");
 /* e, not in the policy, leaves; the table's reference is the caller's now. With the shard's lock held. */
 void tier__shard_leave(struct tier__shard *s, tier__entry *e);
 void tier__shard_withdraw(struct tier__shard *s, tier__entry *e); /* out of the policy, too, if it is there */
@@ -272,9 +297,11 @@ uint64_t tier__entry_weight(const tier__entry *e); /* what it would be charged n
 void tier__entry_drop(tier__entry *e, tier__entry **dead);
 void tier__entry_die(tier__entry *e, tier__entry **dead); /* the last reference is gone: onto the chain */
 void tier__entry_bury(tier__entry *dead);                 /* no lock may be held: runs destroy */
-/* e is parked, referenced by the table and the caller: drops the caller's reference and lets e into the
- * policy again or, where the limit sank below what is kept, out of the table and onto the chain *dead. false:
- * that is not so any more, nothing was done. */
+/* e, just taken out of the policy: parked (true), or the table's reference was the last one and is gone. With
+ * the shard's lock held. */
+bool tier__memory_park(tier__entry *e);
+/* The last reference to e, which was parked, went: e comes back, or goes onto *dead. false: somebody has it
+ * again, or took it out of the table, and left a reference to drop. */
 bool tier__memory_unpark(tier__memory *m, tier__entry *e, tier__entry **dead);
 /* Takes bytes from the tier's room, evicting for them. false: they do not fit, nothing was taken; also for 0
  * bytes while what is kept is over the limit. */

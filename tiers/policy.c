@@ -61,7 +61,7 @@ void tier__order_init(struct tier__order *o, const struct tier__policy *policy, 
 bool tier__order_enter(struct tier__base *base, struct tier__order *o, tier__entry *e)
 {
     bool in = true;
-    if (tier__entry_queue(e) == TIER__QUEUE_DEAD)
+    if (tier__entry_is(e, TIER__SUPERSEDED))
         tier__queue_push(&o->dead, e);
     else
         in = o->policy->enter(base, o->state, e);
@@ -72,6 +72,7 @@ bool tier__order_enter(struct tier__base *base, struct tier__order *o, tier__ent
 /* An undo, or a second path with this content. */
 bool tier__order_revive(struct tier__base *base, struct tier__order *o, tier__entry *e, bool in)
 {
+    tier__entry_unmark(e, TIER__SUPERSEDED);
     tier__entry_set_queue(e, 0);
     if (!in)
         return true;
@@ -83,7 +84,7 @@ bool tier__order_revive(struct tier__base *base, struct tier__order *o, tier__en
 
 void tier__order_leave(struct tier__order *o, tier__entry *e)
 {
-    if (tier__entry_queue(e) == TIER__QUEUE_DEAD)
+    if (tier__entry_is(e, TIER__SUPERSEDED))
         tier__queue_unlink(&o->dead, e);
     else
         o->policy->leave(o->state, e);
@@ -114,17 +115,17 @@ float tier__order_worth(const struct tier__order *o, const tier__entry *e)
 
 void tier__order_evicted(struct tier__base *base, struct tier__order *o, const tier__entry *e)
 {
-    if (o->policy->evicted && tier__entry_queue(e) != TIER__QUEUE_DEAD)
+    if (o->policy->evicted && !tier__entry_is(e, TIER__SUPERSEDED))
         o->policy->evicted(base, o->state, e);
 }
 
 void tier__order_demote(struct tier__order *o, tier__entry *e, bool in)
 {
-    if (tier__entry_queue(e) == TIER__QUEUE_DEAD)
+    if (tier__entry_is(e, TIER__SUPERSEDED))
         return;
     if (in)
         o->policy->leave(o->state, e);
-    tier__entry_set_queue(e, TIER__QUEUE_DEAD);
+    tier__entry_mark(e, TIER__SUPERSEDED);
     if (in) {
         tier__queue_push(&o->dead, e);
         tell(o);

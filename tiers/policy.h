@@ -77,8 +77,9 @@ static inline void tier__entry_set_uses(tier__entry *e, unsigned n)
 }
 static inline void tier__entry_used(tier__entry *e)
 {
-    unsigned n = tier__entry_uses(e);
-    tier__entry_set_uses(e, n + (n < UINT8_MAX));
+    unsigned char n = (unsigned char)tier__entry_uses(e);
+    n += n < UINT8_MAX;
+    tier__entry_set_uses(e, n);
 }
 static inline unsigned tier__entry_queue(const tier__entry *e)
 {
@@ -109,7 +110,6 @@ struct tier__order {
 };
 void tier__order_init(struct tier__order *o, const struct tier__policy *policy, void *state,
                       struct tier__ranks *ranks, unsigned shard);
-enum { TIER__QUEUE_DEAD = UINT8_MAX }; /* of e->queue: the policies' own are less */
 bool tier__order_enter(struct tier__base *base, struct tier__order *o, tier__entry *e);
 bool tier__order_revive(struct tier__base *base, struct tier__order *o, tier__entry *e, bool in);
 void tier__order_leave(struct tier__order *o, tier__entry *e);
@@ -123,7 +123,7 @@ void tier__order_demote(struct tier__order *o, tier__entry *e, bool in);
 /* e was asked for. false: out of memory, and not in any more. */
 static inline bool tier__order_hit(struct tier__base *base, struct tier__order *o, tier__entry *e, bool in)
 {
-    if (__builtin_expect(tier__entry_queue(e) == TIER__QUEUE_DEAD, 0))
+    if (__builtin_expect(tier__entry_is(e, TIER__SUPERSEDED), 0))
         return tier__order_revive(base, o, e, in);
     if (in && o->policy->hit)
         o->policy->hit(o->state, e);

@@ -22,7 +22,7 @@ enum {
     KEY_SHIFT = 19,     /* of a float's bits: its exponent and the first four of its fraction stay */
     UNITS = 128,        /* of the floor, in what a queue's entries are worth; 256 are told apart */
     FREQUENCY_MAX = 7,  /* of worth: 8 - 1, three bits of a ghost */
-    GDSF_USES_MAX = 253 /* a byte's, but for 0 and TIER__QUEUE_DEAD */
+    GDSF_USES_MAX = 254 /* a byte's, but for 0 */
 };
 enum { GHOST_WAYS = 4, GHOST_FIRST_SIZE = 4, GHOST_BITS = 3 };
 

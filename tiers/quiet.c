@@ -6,6 +6,14 @@
  * end. */
 #include "tiers/memory_private.h"
 
+#if defined __SANITIZE_THREAD__
+#define NO_FENCES /* that it would know of */
+#elif defined __has_feature
+#if __has_feature(thread_sanitizer)
+#define NO_FENCES
+#endif
+#endif
+
 /* What ended is read first. Both only grow and no hit ends before it begins, so if they are equal, none was
  * under way when the last of them was read. */
 static bool seen_idle(const struct tier__stripe *s)
@@ -24,7 +32,7 @@ static bool seen_idle(const struct tier__stripe *s)
 /* The fence: a hit that is not seen to have begun sees what was taken out before. */
 static bool seen_quiet(const tier__memory *m)
 {
-#ifndef TIER__THREAD_SANITIZER /* it knows none */
+#ifndef NO_FENCES
     atomic_thread_fence(memory_order_seq_cst);
 #endif
     for (int i = 0; i < TIER__STRIPES; i++)
@@ -35,7 +43,7 @@ static bool seen_quiet(const tier__memory *m)
 
 /* ---- blocks that wait */
 
-struct tier__waiting { /* a hit that reads this will find that its shard has changed */
+struct tier__waiting { /* in a part of the block that no hit reads */
     _Atomic(struct tier__waiting *) next;
 };
 

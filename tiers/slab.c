@@ -149,7 +149,7 @@ static struct tier__slab *slab_new(tier__memory *m, struct tier__pool *p)
     s->number = number;
     s->free_bits = ALL_FREE;
     for (unsigned i = 0; i < TIER__SLAB_ENTRIES; i++)
-        atomic_init(&s->entry[i].place, (unsigned char)i);
+        atomic_init(&s->entry[i].state, (unsigned short)(i * (TIER__INDEX & -TIER__INDEX)));
     s->all_after = p->all;
     if (p->all)
         p->all->all_before = s;
@@ -215,17 +215,17 @@ tier__entry *tier__slab_take(tier__memory *m)
     pthread_mutex_lock(&p->lock);
     struct tier__slab *s = p->free ? p->free : slab_new(m, p);
     if (s) {
-        int place = __builtin_ctzll(s->free_bits);
+        int index = __builtin_ctzll(s->free_bits);
         if (s->run && s->free_bits == ALL_FREE)
             s->run->empty--;
         s->free_bits &= s->free_bits - 1;
         if (!s->free_bits)
             unlink_free(p, s);
-        e = &s->entry[place];
+        e = &s->entry[index];
         memset(&e->key, 0, sizeof e->key);
         memset((char *)e + offsetof(tier__entry, owner), 0, sizeof *e - offsetof(tier__entry, owner));
-        memset(&s->rest[place], 0, sizeof s->rest[place]);
-        atomic_init(&e->place, (unsigned char)place);
+        memset(&s->rest[index], 0, sizeof s->rest[index]);
+        atomic_init(&e->state, (unsigned short)(index * (TIER__INDEX & -TIER__INDEX)));
         /* Last: hits of who was here before may come late, and look (find.c). */
         atomic_store_explicit(&e->refs, 1, memory_order_release);
         atomic_fetch_add_explicit(&m->alive, 1, memory_order_relaxed);

@@ -1,38 +1,36 @@
 /* slots.c - one shard's slots. Keys are digests, hashes already: the first word's low bits are home and tag.
  * A bucket's entries fill it from the front; what does not fit goes to the next one, so a search ends at the
- * first bucket with room. */
-#include "tiers/search.h"
+ * first bucket with room.
+ *
+ * Hits read along. So a word is written before the tag that leads to it, and stays when the tag goes: who saw
+ * the tag finds a header, if not the one that he sought. */
+#include "tiers/memory_private.h"
 
 _Static_assert(sizeof(struct tier__bucket) == 64, "one cache line");
-_Static_assert(_Alignof(struct tier__entry) >= 64, "the address's low bits must be free");
-_Static_assert((TIER__SLOTS_MAX & (TIER__SLOTS_MAX - 1)) == 0 && TIER__SLOTS_MAX >> 22 == 1, "22 bits");
 
-static uint32_t tag_at(const struct tier__bucket *b, unsigned way)
+static const struct tier__bucket none; /* empty: what is there before the first one is made */
+
+static uint64_t tag_at(const struct tier__bucket *b, unsigned way)
 {
-    return (uint16_t)(tier__tags(b, way / 4) >> way % 4 * 16);
+    return tier__tags(b) >> 8 * way & UINT8_MAX;
 }
 
-static uint16_t low_at(const struct tier__bucket *b, unsigned way)
+static void set_tag(struct tier__bucket *b, unsigned way, uint64_t tag)
 {
-    return atomic_load_explicit(&b->low[way], memory_order_relaxed);
+    uint64_t others = tier__tags(b) & ~((uint64_t)UINT8_MAX << 8 * way);
+    atomic_store_explicit(&b->tags, others | tag << 8 * way, memory_order_release);
 }
 
-static uint32_t high_at(const struct tier__bucket *b, unsigned way)
+static void set(struct tier__bucket *b, unsigned way, uint64_t tag, uint64_t word)
 {
-    return atomic_load_explicit(&b->high[way], memory_order_relaxed);
-}
-
-static void set(struct tier__bucket *b, unsigned way, uint32_t tag, uint16_t low, uint32_t high)
-{
-    uint64_t others = tier__tags(b, way / 4) & ~((uint64_t)UINT16_MAX << way % 4 * 16);
-    atomic_store_explicit(&b->tags[way / 4], others | (uint64_t)tag << way % 4 * 16, memory_order_release);
-    atomic_store_explicit(&b->low[way], low, memory_order_release);
-    atomic_store_explicit(&b->high[way], high, memory_order_release);
+    atomic_store_explicit(&b->word[way], word, memory_order_release);
+    set_tag(b, way, tag);
 }
 
 static unsigned filled(const struct tier__bucket *b)
 {
-    return TIER__WAYS - (unsigned)__builtin_popcountll(tier__ways_like(b, 0));
+    uint64_t tags = tier__tags(b);
+    return tags ? 8 - (unsigned)__builtin_clzll(tags) / 8 : 0;
 }
 
 static uint32_t buckets_of(const struct tier__slots *s)
@@ -52,37 +50,50 @@ static uint32_t next_of(const struct tier__slots *s, uint32_t i)
 
 static uint32_t bits_at(const struct tier__bucket *b, unsigned way)
 {
-    return (uint32_t)(low_at(b, way) & 63) << 16 | tag_at(b, way);
+    return (uint32_t)(uint16_t)tier__word(b, way) << 8 | (uint32_t)tag_at(b, way);
 }
 
 tier__entry *tier__slots_at(const struct tier__slots *s, uint32_t i)
 {
-    return tier__slot_entry(bucket_at(s, i / TIER__WAYS), i % TIER__WAYS);
+    const struct tier__bucket *b = bucket_at(s, i / TIER__WAYS);
+    return tag_at(b, i % TIER__WAYS) ? tier__word_entry(tier__word(b, i % TIER__WAYS)) : NULL;
 }
 
-/* Before a change, and after it. */
-static void count_change(struct tier__slots *s)
+tier__entry *tier__slots_find(const struct tier__slots *s, int tier, const tier_digest *key)
 {
-    unsigned changes = atomic_load_explicit(&s->changes, memory_order_relaxed);
-    atomic_store_explicit(&s->changes, changes + 1, memory_order_release);
+    uint32_t bits = tier__slot_bits(tier__digest_word(key));
+    for (uint32_t i = tier__slot_home(bits, buckets_of(s));; i = next_of(s, i)) {
+        const struct tier__bucket *b = bucket_at(s, i);
+        for (tier__ways like = tier__ways_like(b, bits); like; like &= like - 1) {
+            tier__entry *e = tier__word_entry(tier__word(b, tier__first_way(like)));
+            if (tier__entry_tier(e) == tier && tier__digest_equal(&e->key, key))
+                return e;
+        }
+        if (!tier__bucket_full(b))
+            return NULL;
+    }
 }
 
-static void append(struct tier__bucket *b, uint32_t tag, uint16_t low, uint32_t high)
+void tier__slots_init(struct tier__slots *s)
 {
-    set(b, filled(b), tag, low, high);
+    atomic_init(&s->bucket, (struct tier__bucket *)&none); /* nothing is put into no buckets */
 }
 
-static void put(struct tier__slots *s, uint32_t bits, uint16_t low, uint32_t high)
+static void append(struct tier__bucket *b, uint64_t tag, uint64_t word)
+{
+    set(b, filled(b), tag, word);
+}
+
+static void put(struct tier__slots *s, uint32_t bits, uint64_t word)
 {
     uint32_t i = tier__slot_home(bits, buckets_of(s));
     while (tier__bucket_full(bucket_at(s, i)))
         i = next_of(s, i);
-    append(bucket_at(s, i), bits & UINT16_MAX, low, high);
+    append(bucket_at(s, i), bits & UINT8_MAX, word);
 }
 
-/* Four slots of five are taken at most, and three at least: 64 bytes of a bucket are some 11 an entry.
- * Fuller, more hits go on to a second bucket (15 in 100 at four of five); with doubling the table would be
- * half empty just after it. */
+/* Four slots of five are taken at most, and three at least: 64 bytes of a bucket are some 13 an entry.
+ * Fuller, more hits go on to a second bucket; with doubling the table would be half empty just after it. */
 bool tier__slots_reserve(tier__memory *m, struct tier__slots *s)
 {
     uint32_t was = buckets_of(s), buckets = was + was / 4 + 1;
@@ -91,20 +102,19 @@ bool tier__slots_reserve(tier__memory *m, struct tier__slots *s)
     if (s->count >= TIER__SLOTS_MAX)
         return false;
     struct tier__slots larger = {.count = s->count};
-    const struct tier__bucket *old = atomic_load_explicit(&s->bucket, memory_order_relaxed);
-    struct tier__bucket *fresh = tier__alloc_lines(&m->own, buckets * sizeof *fresh, &larger.raw);
+    const struct tier__bucket *old = bucket_at(s, 0);
+    struct tier__bucket *fresh = tier__alloc_lines(&m->own, (buckets + 1) * sizeof *fresh, &larger.raw);
     if (!fresh)
         return false;
+    fresh++; /* in front is room for quiet.c */
     memset(fresh, 0, buckets * sizeof *fresh);
     atomic_init(&larger.bucket, fresh);
     atomic_init(&larger.buckets, buckets);
     for (uint32_t i = 0; i < was; i++)
-        for (unsigned way = 0; way < TIER__WAYS && tag_at(&old[i], way); way++)
-            put(&larger, bits_at(&old[i], way), low_at(&old[i], way), high_at(&old[i], way));
-    count_change(s);
+        for (unsigned way = 0; way < filled(&old[i]); way++)
+            put(&larger, bits_at(&old[i], way), tier__word(&old[i], way));
     atomic_store_explicit(&s->bucket, fresh, memory_order_release);
     atomic_store_explicit(&s->buckets, buckets, memory_order_release);
-    count_change(s);
     tier__retire(m, s->raw);
     s->raw = larger.raw;
     return true;
@@ -112,19 +122,16 @@ bool tier__slots_reserve(tier__memory *m, struct tier__slots *s)
 
 void tier__slots_add(struct tier__slots *s, tier__entry *e)
 {
-    uint32_t bits = tier__slot_bits(&e->key);
-    uintptr_t address = (uintptr_t)e;
-    count_change(s);
-    put(s, bits, (uint16_t)(address | bits >> 16), (uint32_t)(address >> 16));
-    count_change(s);
+    uint32_t bits = tier__slot_bits(tier__digest_word(&e->key));
+    put(s, bits, (uint64_t)(uintptr_t)e << 16 | bits >> 8);
     s->count++;
 }
 
-static int way_of(const struct tier__bucket *b, uint32_t tag, const tier__entry *e) /* -1: not here */
+static int way_of(const struct tier__bucket *b, uint32_t bits, const tier__entry *e) /* -1: not here */
 {
-    for (uint64_t like = tier__ways_like(b, tag); like; like &= like - 1) {
-        unsigned way = tier__way_of((unsigned)__builtin_ctzll(like));
-        if (tier__slot_entry(b, way) == e)
+    for (tier__ways like = tier__ways_like(b, bits); like; like &= like - 1) {
+        unsigned way = tier__first_way(like);
+        if (tier__word_entry(tier__word(b, way)) == e)
             return (int)way;
     }
     return -1;
@@ -134,8 +141,8 @@ static int way_of(const struct tier__bucket *b, uint32_t tag, const tier__entry 
 static void pull(struct tier__bucket *b, unsigned way)
 {
     unsigned last = filled(b) - 1;
-    set(b, way, tag_at(b, last), low_at(b, last), high_at(b, last));
-    set(b, last, 0, 0, 0);
+    set(b, way, tag_at(b, last), tier__word(b, last));
+    set_tag(b, last, 0);
 }
 
 /* A way of bucket i whose entry may go back to bucket hole, between its home and i; -1: none. */
@@ -143,7 +150,7 @@ static int way_back(const struct tier__slots *s, uint32_t i, uint32_t hole)
 {
     uint32_t buckets = buckets_of(s), from_hole = (i + buckets - hole) % buckets;
     const struct tier__bucket *b = bucket_at(s, i);
-    for (unsigned way = 0; way < TIER__WAYS && tag_at(b, way); way++)
+    for (unsigned way = 0; way < filled(b); way++)
         if ((i + buckets - tier__slot_home(bits_at(b, way), buckets)) % buckets >= from_hole)
             return (int)way;
     return -1;
@@ -151,11 +158,10 @@ static int way_back(const struct tier__slots *s, uint32_t i, uint32_t hole)
 
 void tier__slots_remove(struct tier__slots *s, const tier__entry *e)
 {
-    uint32_t bits = tier__slot_bits(&e->key), hole = tier__slot_home(bits, buckets_of(s));
+    uint32_t bits = tier__slot_bits(tier__digest_word(&e->key)), hole = tier__slot_home(bits, buckets_of(s));
     int way;
-    while ((way = way_of(bucket_at(s, hole), bits & UINT16_MAX, e)) < 0)
+    while ((way = way_of(bucket_at(s, hole), bits, e)) < 0)
         hole = next_of(s, hole);
-    count_change(s);
     bool was_full = tier__bucket_full(bucket_at(s, hole));
     pull(bucket_at(s, hole), (unsigned)way);
     s->count--;
@@ -166,9 +172,8 @@ void tier__slots_remove(struct tier__slots *s, const tier__entry *e)
         was_full = tier__bucket_full(from);
         if (back < 0)
             continue;
-        append(to, tag_at(from, (unsigned)back), low_at(from, (unsigned)back), high_at(from, (unsigned)back));
+        append(to, tag_at(from, (unsigned)back), tier__word(from, (unsigned)back));
         pull(from, (unsigned)back);
         hole = i;
     }
-    count_change(s);
 }

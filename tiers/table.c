@@ -1,21 +1,24 @@
 /* table.c - the sharded table: its life, inserting, removing. Finding is in find.c. */
 #include <sched.h>
 #include <time.h>
-#include "tiers/search.h"
+#include "tiers/memory_private.h"
 
 /* ---- create and destroy */
 
-/* Every shard's and tier's policy state, in one block that the first of them owns. */
-static bool make_policy_states(tier__memory *m, const struct tier__policy *policy)
+/* The policies' states of all are one block that the first of them owns. */
+static bool init_shards(tier__memory *m, const struct tier__policy *policy)
 {
     enum { TIERS = TIER__TIER_MAX - TIER__TIER_MIN + 1 };
     size_t size = (policy->state_size + 63) & ~(size_t)63;
     char *state = tier__zalloc(&m->own, (size_t)TIERS * TIER__SHARDS, size);
     if (!state)
         return false;
-    for (int i = 0; i < TIER__SHARDS; i++)
+    for (int i = 0; i < TIER__SHARDS; i++) {
+        tier__slots_init(&m->shard[i].slots);
+        m->shard[i].tier = m->shard_tier[i];
         for (int t = TIER__TIER_MIN; t <= TIER__TIER_MAX; t++, state += size)
             tier__order_init(&m->shard[i].tier[t].order, policy, state, &m->ranks[t], (unsigned)i);
+    }
     return true;
 }
 
@@ -36,7 +39,7 @@ int tier__memory_create(struct tier__base *base, const struct tier__memory_optio
     m->own.realloc = base->realloc;
     m->rounds = tier__on_c_heap(base);
     m->asks = policy->hit || o->recorder;
-    if (!make_policy_states(m, policy)) {
+    if (!init_shards(m, policy)) {
         tier__free(base, raw);
         return TIER_ENOMEM;
     }
@@ -120,14 +123,18 @@ void tier__shard_leave(struct tier__shard *s, tier__entry *e)
 {
     tier__slots_remove(&s->slots, e);
     atomic_fetch_add_explicit(&s->left, 1, memory_order_release);
-    s->tier[e->tier].entries--;
-    atomic_fetch_and_explicit(&e->place, (unsigned char)~TIER__RESIDENT, memory_order_relaxed);
+    s->tier[tier__entry_tier(e)].entries--;
+    tier__entry_unmark(e, TIER__RESIDENT);
 }
 
 void tier__shard_withdraw(struct tier__shard *s, tier__entry *e)
 {
-    if (!(atomic_fetch_and_explicit(&e->refs, ~TIER__PARKED, memory_order_relaxed) & TIER__PARKED))
-        tier__order_leave(&s->tier[e->tier].order, e);
+    if (tier__entry_is(e, TIER__PARKED)) {
+        tier__entry_pin(e); /* before, so that its owner to come finds the mark or a reference */
+        tier__entry_unmark(e, TIER__PARKED);
+    } else {
+        tier__order_leave(&s->tier[tier__entry_tier(e)].order, e);
+    }
     tier__shard_leave(s, e);
 }
 
@@ -144,7 +151,7 @@ void tier__memory_remove(tier__memory *m, int tier, const tier_digest *key)
     struct tier__shard *s = tier__shard_of(m, key);
     tier__entry *dead = NULL;
     tier__lock(&s->lock);
-    tier__entry *e = tier__search(&s->slots, tier, key);
+    tier__entry *e = tier__slots_find(&s->slots, tier, key);
     if (e)
         expel(s, e, &dead);
     tier__unlock(&s->lock);
@@ -156,12 +163,11 @@ void tier__memory_supersede(tier__memory *m, int tier, const tier_digest *key, b
     struct tier__shard *s = tier__shard_of(m, key);
     tier__entry *dead = NULL;
     tier__lock(&s->lock);
-    tier__entry *e = tier__search(&s->slots, tier, key);
+    tier__entry *e = tier__slots_find(&s->slots, tier, key);
     if (e && remembered)
         expel(s, e, &dead);
     else if (e)
-        tier__order_demote(&s->tier[tier].order, e,
-                           !(atomic_load_explicit(&e->refs, memory_order_relaxed) & TIER__PARKED));
+        tier__order_demote(&s->tier[tier].order, e, !tier__entry_is(e, TIER__PARKED));
     tier__unlock(&s->lock);
     tier__entry_bury(dead);
     if (e)
@@ -174,23 +180,21 @@ void tier__memory_supersede(tier__memory *m, int tier, const tier_digest *key, b
 
 static tier__entry *find_pinned(struct tier__shard *s, int tier, const tier_digest *key)
 {
-    tier__entry *e = tier__search(&s->slots, tier, key);
-    if (e)
-        atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
-    return e;
+    tier__entry *e = tier__slots_find(&s->slots, tier, key);
+    return e ? tier__entry_pin(e) : NULL;
 }
 
 static void account(tier__entry *e, unsigned where, uint64_t charge)
 {
     atomic_store_explicit(&e->owner, (uint16_t)(tier__entry_owner(e) + where * (TIER__OWNER_MAX + 1)),
                           memory_order_relaxed);
-    if (e->apart)
+    if (tier__entry_is(e, TIER__APART))
         tier__entry_side(e)->charge = charge;
 }
 
 static void lend(tier__memory *m, tier__entry *e, uint64_t charge)
 {
-    atomic_fetch_add_explicit(&m->budget[e->tier].overdraft, charge, memory_order_relaxed);
+    atomic_fetch_add_explicit(&m->budget[tier__entry_tier(e)].overdraft, charge, memory_order_relaxed);
     tier__count(m->base, TIER__MEMORY_OVERDRAFT, charge);
     account(e, TIER__LENT, charge);
 }
@@ -199,14 +203,14 @@ static void lend(tier__memory *m, tier__entry *e, uint64_t charge)
  * false: no room; then e's bytes are overdraft. */
 static bool keep(tier__memory *m, tier__entry *e, uint64_t reserved)
 {
-    struct tier__budget *b = &m->budget[e->tier];
+    struct tier__budget *b = &m->budget[tier__entry_tier(e)];
     uint64_t charge = tier__entry_weight(e);
     uint64_t old =
         tier__entry_account(e) ? tier__entry_charge(e) : 0; /* taken before, and perhaps another size now */
     uint64_t was = tier__entry_account(e) == TIER__KEPT ? old : 0, have = reserved + was;
     if (tier__entry_account(e) == TIER__LENT)
         atomic_fetch_sub_explicit(&b->overdraft, old, memory_order_relaxed);
-    bool room = tier__memory_make_room(m, e->tier, charge > have ? charge - have : 0);
+    bool room = tier__memory_make_room(m, tier__entry_tier(e), charge > have ? charge - have : 0);
     if (reserved)
         atomic_fetch_sub_explicit(&b->reserved, reserved, memory_order_relaxed);
     if (room) {
@@ -226,7 +230,7 @@ static bool keep(tier__memory *m, tier__entry *e, uint64_t reserved)
 static void lend_after_all(tier__memory *m, tier__entry *e)
 {
     uint64_t charge = tier__entry_charge(e);
-    tier__budget_give(&m->budget[e->tier], charge);
+    tier__budget_give(&m->budget[tier__entry_tier(e)], charge);
     tier__count(m->base, TIER__MEMORY_BYTES, -charge);
     lend(m, e, charge);
 }
@@ -234,10 +238,11 @@ static void lend_after_all(tier__memory *m, tier__entry *e)
 /* false: out of memory. With the shard's lock held. */
 static bool enter(tier__memory *m, struct tier__shard *s, tier__entry *e)
 {
-    if (!tier__slots_reserve(m, &s->slots) || !tier__order_enter(&m->own, &s->tier[e->tier].order, e))
+    struct tier__shard_tier *t = &s->tier[tier__entry_tier(e)];
+    if (!tier__slots_reserve(m, &s->slots) || !tier__order_enter(&m->own, &t->order, e))
         return false;
-    s->tier[e->tier].entries++;
-    atomic_fetch_or_explicit(&e->place, TIER__RESIDENT, memory_order_release); /* what is in it, too */
+    t->entries++;
+    tier__entry_mark(e, TIER__RESIDENT);
     tier__slots_add(&s->slots, tier__entry_ref(e));
     return true;
 }
@@ -246,7 +251,7 @@ static bool enter(tier__memory *m, struct tier__shard *s, tier__entry *e)
  * else may see. */
 static tier__entry *yield_to(tier__entry *there, tier__entry *e)
 {
-    if (there == e || e->exclusive) {
+    if (there == e || tier__entry_is(e, TIER__EXCLUSIVE)) {
         tier__entry_unref(there);
         return e;
     }
@@ -257,43 +262,45 @@ static tier__entry *yield_to(tier__entry *there, tier__entry *e)
 /* With more memory it would have stayed. */
 static void note_lent(tier__memory *m, const tier__entry *e)
 {
-    struct tier__ghosts *g = &m->ghosts[e->tier];
+    int tier = tier__entry_tier(e);
+    struct tier__ghosts *g = &m->ghosts[tier];
     if (tier__ghosts_want(g, &e->key))
         tier__ghosts_evicted(&m->own, g,
                              &(struct tier__ghost){e->key, tier__entry_charge(e), tier__entry_cost(e),
-                                                   tier__order_worth(&m->shard[0].tier[e->tier].order, e)},
-                             tier__memory_budget(m, e->tier));
+                                                   tier__order_worth(&m->shard[0].tier[tier].order, e)},
+                             tier__memory_budget(m, tier));
 }
 
 tier__entry *tier__memory_commit(tier__memory *m, tier__entry *e, uint64_t reserved)
 {
     struct tier__shard *s = tier__shard_of(m, &e->key);
+    int tier = tier__entry_tier(e);
     tier__lock(&s->lock);
-    tier__entry *there = find_pinned(s, e->tier, &e->key);
+    tier__entry *there = find_pinned(s, tier, &e->key);
     tier__unlock(&s->lock);
     if (there) { /* known before anything is evicted for it */
         if (reserved)
-            tier__memory_release(m, e->tier, reserved);
+            tier__memory_release(m, tier, reserved);
         return yield_to(there, e);
     }
     bool kept = keep(m, e, reserved);
     if (m->recorder)
-        tier__recorder_note(m->recorder, TIER__TRACE_PUT, e->tier, &e->key, tier__entry_charge(e),
+        tier__recorder_note(m->recorder, TIER__TRACE_PUT, tier, &e->key, tier__entry_charge(e),
                             tier__entry_cost(e));
     if (!kept) {
         note_lent(m, e);
         return e;
     }
     tier__lock(&s->lock);
-    there = find_pinned(s, e->tier, &e->key);
+    there = find_pinned(s, tier, &e->key);
     bool entered = there || enter(m, s, e);
     tier__unlock(&s->lock);
     if (there)
         return yield_to(there, e);
     if (!entered)
         lend_after_all(m, e);
-    else if (tier__budget_over(&m->budget[e->tier])) /* the limit sank before e was there to be evicted */
-        tier__memory_make_room(m, e->tier, 0);
+    else if (tier__budget_over(&m->budget[tier])) /* the limit sank before e was there to be evicted */
+        tier__memory_make_room(m, tier, 0);
     return e;
 }
 
@@ -351,7 +358,8 @@ uint64_t tier__memory_drop_owner(tier__memory *m, uint16_t owner)
 
 static void count_references(void *user, tier__entry *e)
 {
-    *(uint64_t *)user += tier__entry_refs(e);
+    *(uint64_t *)user +=
+        tier__entry_refs(e) + tier__entry_is(e, TIER__PARKED); /* as if it were the table's */
 }
 
 static uint64_t sum_tier(const tier__memory *cm, int tier, struct tier__memory_stats *out)

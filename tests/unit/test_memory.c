@@ -322,7 +322,7 @@ static void exclusive_entries_go_and_come_back(void **state)
     tier__memory *m = memory_of(&base, 4096, NULL);
     tier_digest key = key_of(1);
     tier__entry *e = entry_of(m, TIER_FILE, key, 100);
-    e->exclusive = 1;
+    tier__entry_mark(e, TIER__EXCLUSIVE);
     tier__entry_unref(tier__memory_insert(m, e));
     tier__entry *taken = tier__memory_take(m, TIER_FILE, &key);
     assert_ptr_equal(taken, e);
@@ -330,7 +330,7 @@ static void exclusive_entries_go_and_come_back(void **state)
     assert_null(tier__memory_take(m, TIER_FILE, &key));
     assert_int_equal(stats_of(m, TIER_FILE).bytes, tier__memory_charge(NULL, 100)); /* stays reserved */
     tier__entry *second = entry_of(m, TIER_FILE, key, 100);
-    second->exclusive = 1;
+    tier__entry_mark(second, TIER__EXCLUSIVE);
     give(second, NULL, 0, NULL, NULL); /* a weight of its own */
     const uint64_t base_charge = tier__entry_weight(second);
     tier__memory_insert(m, second);

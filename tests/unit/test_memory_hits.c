@@ -5,9 +5,7 @@
 #include <setjmp.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <cmocka.h>
 #include "tests/unit/memory_fixture.h"
 #include "tiers/memory_private.h"
@@ -124,9 +122,9 @@ static void a_header_in_other_use_is_not_the_entry(void **state)
     (void)state;
     struct scene s;
     scene_set(&s, false);
-    atomic_fetch_and(&s.e->place, (unsigned char)~TIER__RESIDENT); /* being filled, by somebody else */
+    tier__entry_unmark(s.e, TIER__RESIDENT); /* being filled, by somebody else */
     waits(&s, 1);
-    atomic_fetch_or(&s.e->place, TIER__RESIDENT);
+    tier__entry_mark(s.e, TIER__RESIDENT);
     scene_end(&s);
     scene_set(&s, false);
     s.e->key.byte[31] ^= 1; /* in the table with another key */
@@ -134,9 +132,10 @@ static void a_header_in_other_use_is_not_the_entry(void **state)
     s.e->key.byte[31] ^= 1;
     scene_end(&s);
     scene_set(&s, false);
-    s.e->tier = TIER_DELTA;
+    unsigned other = TIER_FILE ^ TIER_DELTA;
+    atomic_fetch_xor(&s.e->state, (unsigned short)other); /* in the table of another tier */
     waits(&s, 1);
-    s.e->tier = TIER_FILE;
+    atomic_fetch_xor(&s.e->state, (unsigned short)other);
     scene_end(&s);
 }
 
@@ -150,21 +149,10 @@ static void what_gave_way_to_a_newer_version_is_revived_under_the_lock(void **st
         waits(&s, 1);
         tier__unlock(&s.shard->lock);
         pthread_join(s.thread, NULL);
-        assert_int_equal(tier__entry_queue(s.e) == TIER__QUEUE_DEAD, false);
+        assert_false(tier__entry_is(s.e, TIER__SUPERSEDED));
         tier__entry_unref(s.hit.e);
         tier__memory_destroy(&s.m);
     }
-}
-
-static void slots_that_are_being_changed_do_not_count(void **state)
-{
-    (void)state;
-    struct scene s;
-    scene_set(&s, false);
-    atomic_fetch_add(&s.shard->slots.changes, 1);
-    waits(&s, 1);
-    atomic_fetch_add(&s.shard->slots.changes, 1);
-    scene_end(&s);
 }
 
 static void a_spot_is_left_where_something_left(void **state)
@@ -178,52 +166,128 @@ static void a_spot_is_left_where_something_left(void **state)
     scene_end(&s);
 }
 
-/* A change between two reads of one hit: the bucket lies in a page whose first reading runs this. */
-static struct {
-    unsigned char *page; /* the bucket's; behind it one that nothing valid leads to */
-    struct tier__slots *slots;
-    bool followed;
-} trap;
-enum { PAGE = 4096 };
-
-static void change_under_the_reader(int number, siginfo_t *info, void *context)
-{
-    (void)number, (void)context;
-    mprotect(trap.page, 2 * PAGE, PROT_READ | PROT_WRITE);
-    if ((unsigned char *)info->si_addr >= trap.page + PAGE) {
-        trap.followed = true;
-        return;
-    }
-    uintptr_t nowhere = (uintptr_t)trap.page + PAGE;
-    struct tier__bucket *b = (struct tier__bucket *)(void *)trap.page;
-    mprotect(trap.page + PAGE, PAGE, PROT_NONE);
-    atomic_store(&b->low[0], (uint16_t)nowhere);
-    atomic_store(&b->high[0], (uint32_t)(nowhere >> 16));
-    atomic_fetch_add(&trap.slots->changes, 2);
-}
-
-static void what_changed_meanwhile_is_not_followed(void **state)
+/* A hit that has read a tag reads the word after it, whatever was written meanwhile. */
+static void a_word_that_was_written_leads_to_an_entry(void **state)
 {
     (void)state;
     struct scene s;
-    struct sigaction action = {.sa_sigaction = change_under_the_reader, .sa_flags = SA_SIGINFO}, was;
     scene_set(&s, false);
-    trap.page = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    assert_true(trap.page != MAP_FAILED);
-    trap.slots = &s.shard->slots;
-    unsigned changes = atomic_load(&trap.slots->changes);
-    struct tier__bucket *own = atomic_load(&trap.slots->bucket);
-    memcpy(trap.page, own, sizeof *own);
-    atomic_store(&trap.slots->bucket, (struct tier__bucket *)(void *)trap.page);
-    assert_int_equal(sigaction(SIGSEGV, &action, &was), 0);
-    mprotect(trap.page, 2 * PAGE, PROT_NONE);
-    waits(&s, 1);
-    assert_int_equal(sigaction(SIGSEGV, &was, NULL), 0);
-    assert_int_equal(atomic_load(&trap.slots->changes), changes + 2);
-    assert_false(trap.followed);
-    atomic_store(&trap.slots->bucket, own);
-    scene_end(&s);
-    munmap(trap.page, 2 * PAGE);
+    tier__unlock(&s.shard->lock);
+    const struct tier__bucket *b = atomic_load(&s.shard->slots.bucket);
+    uint64_t word = tier__word(b, 0);
+    assert_ptr_equal(tier__word_entry(word), s.e);
+    tier__memory_remove(s.m, TIER_FILE, &s.hit.key);
+    assert_int_equal(tier__tags(b), 0);
+    assert_int_equal(tier__word(b, 0), word);
+    tier__memory_destroy(&s.m);
+}
+
+/* ---- entries that eviction met pinned; with the lock held where it says so */
+static void park(struct scene *s)
+{
+    scene_set(s, false);
+    tier__unlock(&s->shard->lock);
+    tier__entry_ref(s->e);
+    assert_false(tier__memory_reserve(s->m, TIER_FILE, 1 << 20));
+    assert_true(tier__entry_is(s->e, TIER__PARKED));
+    assert_int_equal(tier__entry_refs(s->e), 1);
+}
+
+static void evictable(struct scene *s)
+{
+    assert_false(tier__entry_is(s->e, TIER__PARKED));
+    assert_int_equal(tier__memory_live(s->m), 0);
+    assert_true(tier__memory_reserve(s->m, TIER_FILE, 1 << 20));
+    assert_int_equal(stats_of(s->m, TIER_FILE).entries, 0);
+    tier__memory_release(s->m, TIER_FILE, 1 << 20);
+    tier__memory_destroy(&s->m);
+}
+
+static void who_drops_the_last_pin_makes_it_evictable(void **state)
+{
+    (void)state;
+    struct scene s;
+    park(&s);
+    assert_int_equal(tier__memory_live(s.m), 1);
+    tier__entry_unref(s.e);
+    assert_int_equal(stats_of(s.m, TIER_FILE).entries, 1);
+    evictable(&s);
+}
+
+/* Between its last pin's end and the lock others ask for it. */
+static void a_parked_entry_is_had_before_its_owner_comes(void **state)
+{
+    (void)state;
+    tier__entry *dead = NULL;
+    for (int lets_go = 0; lets_go < 2; lets_go++) {
+        struct scene s;
+        park(&s);
+        assert_int_equal(atomic_fetch_sub(&s.e->refs, 1), 1); /* as unref begins */
+        tier__entry *e = tier__memory_find(s.m, TIER_FILE, &s.hit.key);
+        assert_ptr_equal(e, s.e);
+        if (lets_go)
+            tier__entry_unref(e);
+        assert_false(tier__memory_unpark(s.m, s.e, &dead));
+        assert_null(dead);
+        tier__entry_unref(s.e); /* as it goes on */
+        if (!lets_go) {
+            assert_true(tier__entry_is(e, TIER__PARKED));
+            tier__entry_unref(e);
+        }
+        evictable(&s);
+    }
+}
+
+static void a_parked_entry_leaves_before_its_owner_comes(void **state)
+{
+    (void)state;
+    tier__entry *dead = NULL;
+    for (int take = 0; take < 2; take++) {
+        struct scene s;
+        park(&s);
+        assert_int_equal(atomic_fetch_sub(&s.e->refs, 1), 1);
+        if (take)
+            assert_ptr_equal(tier__memory_take(s.m, TIER_FILE, &s.hit.key), s.e);
+        else
+            tier__memory_remove(s.m, TIER_FILE, &s.hit.key);
+        assert_int_equal(tier__entry_refs(s.e), 1 + take);
+        assert_false(tier__memory_unpark(s.m, s.e, &dead));
+        assert_null(dead);
+        tier__entry_unref(s.e);
+        if (take)
+            tier__entry_unref(s.e);
+        assert_int_equal(atomic_load(&s.base.metric[TIER__MEMORY_BYTES]), 0);
+        tier__memory_destroy(&s.m);
+    }
+}
+
+/* The same, before the owner even looks whether it was parked. */
+static void an_owner_finds_that_it_owns_nothing(void **state)
+{
+    (void)state;
+    struct scene s;
+    park(&s);
+    assert_int_equal(atomic_fetch_sub(&s.e->refs, 1), 1);
+    tier__entry *e = tier__memory_find(s.m, TIER_FILE, &s.hit.key);
+    tier__memory_remove(s.m, TIER_FILE, &s.hit.key);
+    assert_int_equal(tier__entry_refs(e), 2);
+    tier__entry_last(s.e);
+    assert_int_equal(tier__entry_refs(e), 1);
+    tier__entry_unref(e);
+    assert_int_equal(atomic_load(&s.base.metric[TIER__MEMORY_BYTES]), 0);
+    tier__memory_destroy(&s.m);
+}
+
+static void a_parked_entry_leaves_where_the_limit_sank(void **state)
+{
+    (void)state;
+    struct scene s;
+    park(&s);
+    tier__memory_limit(s.m, TIER_FILE, 1);
+    tier__entry_unref(s.e);
+    assert_int_equal(stats_of(s.m, TIER_FILE).entries, 0);
+    assert_int_equal(atomic_load(&s.base.metric[TIER__MEMORY_BYTES]), 0);
+    tier__memory_destroy(&s.m);
 }
 
 /* ---- memory that goes back */
@@ -276,6 +340,9 @@ static void outgrown_buckets_wait_for_hits_under_way(void **state)
     assert_true(h.freed); /* nobody was looking */
     h = (struct heap){m->shard[0].slots.raw, false};
     atomic_fetch_add(&m->stripe[5].begun, 1);
+    char *outgrown = (char *)atomic_load(&m->shard[0].slots.bucket);
+    char *first_line = (char *)(((uintptr_t)h.watched + 63) & ~(uintptr_t)63);
+    assert_ptr_equal(outgrown, first_line + 64); /* the link of what waits is not among what hits read */
     grow(m, &n, h.watched);
     grow(m, &n, m->shard[0].slots.raw);
     assert_false(h.freed);
@@ -418,8 +485,12 @@ int main(void)
         cmocka_unit_test(nothing_is_brought_back_to_life),
         cmocka_unit_test(a_header_in_other_use_is_not_the_entry),
         cmocka_unit_test(what_gave_way_to_a_newer_version_is_revived_under_the_lock),
-        cmocka_unit_test(slots_that_are_being_changed_do_not_count),
-        cmocka_unit_test(what_changed_meanwhile_is_not_followed),
+        cmocka_unit_test(a_word_that_was_written_leads_to_an_entry),
+        cmocka_unit_test(who_drops_the_last_pin_makes_it_evictable),
+        cmocka_unit_test(a_parked_entry_is_had_before_its_owner_comes),
+        cmocka_unit_test(a_parked_entry_leaves_before_its_owner_comes),
+        cmocka_unit_test(an_owner_finds_that_it_owns_nothing),
+        cmocka_unit_test(a_parked_entry_leaves_where_the_limit_sank),
         cmocka_unit_test(a_spot_is_left_where_something_left),
         cmocka_unit_test(outgrown_buckets_wait_for_hits_under_way),
         cmocka_unit_test(slabs_wait_for_hits_under_way),

@@ -94,7 +94,7 @@ static void check_content(const struct record *r)
     for (size_t i = 0; data && i < r->entry->size; i += 7)
         assert_int_equal(data[i], (unsigned char)(r->key + 1));
     assert_true(!data || data[r->entry->size] == 0);
-    assert_int_equal(r->entry->tier, r->tier);
+    assert_int_equal(tier__entry_tier(r->entry), r->tier);
 }
 
 /* What is pinned leaves the table by the caller's will only. */
