@@ -224,6 +224,9 @@ uint64_t tier__memory_trim(tier__memory *m, int tier, uint64_t target);
  * library's heap. */
 uint64_t tier__memory_charge(const tier__memory *m, size_t size);
 
+/* Of what it takes, the bytes that are the kernel's, not the heap's: many headers (slab.c). */
+uint64_t tier__memory_mapped(const tier__memory *m);
+
 struct tier__memory_stats {
     uint64_t entries;   /* resident */
     uint64_t bytes;     /* charged, reservations apart */

@@ -190,6 +190,7 @@ struct tier__pool {
     struct tier__slab *all, *free; /* every slab; those with free headers */
     unsigned all_count, free_count;
     struct tier__run *run; /* with room for more slabs; NULL: none */
+    unsigned run_count;    /* of which it has slabs */
     tier__memory *memory;
     struct tier__base *gauge; /* where memory.bytes is counted; NULL once the memory was destroyed */
 };
@@ -246,8 +247,10 @@ struct tier__retired { /* and not freed yet; the lock is taken within a shard's 
     atomic_uint lock;
     struct tier__waiting *first, *last;
 };
-void tier__retire(tier__memory *m, void *block); /* frees it, now or later; NULL is fine */
-void tier__retire_all(tier__memory *m);          /* nobody is looking any more */
+/* Frees a block of the heap, or of tier__huge_take, now or later; NULL is fine. Writes to its first 16 bytes.
+ */
+void tier__retire(tier__memory *m, void *block, bool huge);
+void tier__retire_all(tier__memory *m); /* nobody is looking any more */
 
 struct tier__memory {
     struct tier__base own; /* a copy of the host's hooks: pinned entries may outlive the host's base */

@@ -45,6 +45,7 @@ static bool seen_quiet(const tier__memory *m)
 
 struct tier__waiting { /* in a part of the block that no hit reads */
     _Atomic(struct tier__waiting *) next;
+    bool huge;
 };
 
 static struct tier__waiting *next_of(const struct tier__waiting *w)
@@ -63,17 +64,22 @@ static void free_all(tier__memory *m, struct tier__waiting *w)
 {
     for (struct tier__waiting *next; w; w = next) {
         next = next_of(w);
-        tier__free(&m->own, w);
+        if (w->huge)
+            tier__huge_give(w);
+        else
+            tier__free(&m->own, w);
     }
 }
 
-void tier__retire(tier__memory *m, void *block)
+void tier__retire(tier__memory *m, void *block, bool huge)
 {
     struct tier__retired *r = &m->retired;
-    if (!block)
+    struct tier__waiting *w = block;
+    if (!w)
         return;
+    w->huge = huge;
     tier__lock(&r->lock);
-    chain(r, block, block);
+    chain(r, w, w);
     struct tier__waiting *first = r->first, *last = r->last;
     r->first = r->last = NULL;
     tier__unlock(&r->lock);

@@ -11,8 +11,7 @@
 
 #define ALL_FREE UINT64_MAX
 enum {
-    RUN_FROM = 128,             /* slabs of a pool without runs: less than a megabyte */
-    RUN_BYTES = (2 << 20) - 32, /* with the C library's own words a mapping of 2 MiB, which is aligned so */
+    RUN_FROM = 128, /* slabs of a pool without runs: less than a megabyte */
     RUN_FRONT = 64
 };
 struct tier__run {
@@ -114,16 +113,15 @@ static struct tier__slab *slab_in_run(struct tier__run *run, unsigned i)
 
 static bool run_is_full(struct tier__run *run)
 {
-    return (char *)slab_in_run(run, run->made + 1) > (char *)run + RUN_BYTES;
+    return (char *)slab_in_run(run, run->made + 1) > (char *)run + TIER__HUGE;
 }
 
 /* Room in a run: the pool's, or a new one; NULL: slabs are to be had one by one. */
 static struct tier__slab *slab_of_run(tier__memory *m, struct tier__pool *p, struct tier__run **run)
 {
     if (!p->run) {
-        if (!m->rounds || p->all_count < RUN_FROM || !(p->run = tier__alloc(&m->own, RUN_BYTES)))
+        if (!m->rounds || p->all_count < RUN_FROM || !(p->run = tier__huge_take()))
             return NULL;
-        *p->run = (struct tier__run){0};
     }
     *run = p->run;
     return slab_in_run(p->run, p->run->made);
@@ -157,10 +155,11 @@ static struct tier__slab *slab_new(tier__memory *m, struct tier__pool *p)
     p->all_count++;
     link_free(p, s);
     if (run) {
+        p->run_count += !run->made;
         run->made++;
         run->empty++;
         if (run_is_full(run)) {
-            tier__huge_pages(run, RUN_BYTES);
+            tier__huge_full(run);
             p->run = NULL;
         }
     }
@@ -187,11 +186,12 @@ static void slab_free(struct tier__pool *p, struct tier__slab *s)
         for (unsigned i = 0; i < run->made; i++)
             slab_forget(p, slab_in_run(run, i));
         p->run = p->run == run ? NULL : p->run;
+        p->run_count--;
         raw = run;
     } else {
         slab_forget(p, s);
     }
-    tier__retire(p->memory, raw);
+    tier__retire(p->memory, raw, run);
 }
 
 /* Has no entries, as the rest of its run, and there are others for the next entry. */
@@ -267,7 +267,7 @@ void tier__slab_fini(tier__memory *m)
     for (int i = 0; i < TIER__POOLS; i++) {
         while (m->pool[i].all) /* no entry lives: the last slab or run of the pool, kept back */
             slab_free(&m->pool[i], m->pool[i].all);
-        tier__free(&m->own, m->pool[i].run); /* no slab was to be had of it */
+        tier__huge_give(m->pool[i].run); /* no slab was to be had of it */
         pthread_mutex_destroy(&m->pool[i].lock);
     }
     for (int i = 0; i < TIER__LEAVES; i++)
@@ -284,6 +284,18 @@ void tier__slab_each(tier__memory *m, void (*each)(void *user, tier__entry *e), 
                 each(user, &s->entry[__builtin_ctzll(used)]);
         pthread_mutex_unlock(&m->pool[i].lock);
     }
+}
+
+uint64_t tier__memory_mapped(const tier__memory *cm)
+{
+    tier__memory *m = (tier__memory *)cm; /* a mutex is locked: the contents do not change */
+    uint64_t runs = 0;
+    for (int i = 0; i < TIER__POOLS; i++) {
+        pthread_mutex_lock(&m->pool[i].lock);
+        runs += m->pool[i].run_count;
+        pthread_mutex_unlock(&m->pool[i].lock);
+    }
+    return runs * TIER__HUGE;
 }
 
 /* ---- queues through the entries */

@@ -92,11 +92,12 @@ static void put(struct tier__slots *s, uint32_t bits, uint64_t word)
     append(bucket_at(s, i), bits & UINT8_MAX, word);
 }
 
-/* Four slots of five are taken at most, and three at least: 64 bytes of a bucket are some 13 an entry.
- * Fuller, more hits go on to a second bucket; with doubling the table would be half empty just after it. */
+/* Two slots of three are taken at least, and four of five at most: 64 bytes of a bucket are some 12 an entry.
+ * Fuller, more hits go on to a second bucket; with doubling the table would be half empty just after it, and
+ * by eighths a million inserts take a tenth longer than by quarters. */
 bool tier__slots_reserve(tier__memory *m, struct tier__slots *s)
 {
-    uint32_t was = buckets_of(s), buckets = was + was / 4 + 1;
+    uint32_t was = buckets_of(s), buckets = was + was / 6 + 1;
     if (s->count < was * (TIER__WAYS * UINT64_C(4)) / 5)
         return true;
     if (s->count >= TIER__SLOTS_MAX)
@@ -115,7 +116,7 @@ bool tier__slots_reserve(tier__memory *m, struct tier__slots *s)
             put(&larger, bits_at(&old[i], way), tier__word(&old[i], way));
     atomic_store_explicit(&s->bucket, fresh, memory_order_release);
     atomic_store_explicit(&s->buckets, buckets, memory_order_release);
-    tier__retire(m, s->raw);
+    tier__retire(m, s->raw, false);
     s->raw = larger.raw;
     return true;
 }

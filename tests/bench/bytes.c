@@ -54,7 +54,8 @@ static struct growth fill_in_child(const struct peer *p, const struct peer_world
         void *state = p->open(&(struct peer_setup){w, 0, NULL});
         fill(p, state, w);
         g = (struct growth){resident_now() - resident, heap_now() - heap, 0};
-        g.charged = p == &peer_tierkit ? peer_tierkit_charged(state) : 0;
+        if (p == &peer_tierkit)
+            peer_tierkit_bytes(state, &g.heap, &g.charged);
         _exit(write(fds[1], &g, sizeof g) != sizeof g);
     }
     close(fds[1]);

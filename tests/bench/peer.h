@@ -58,7 +58,8 @@ struct peer {
 PEERS(PEER_DECLARE)
 enum { PEER_COUNT = 10 };
 extern const struct peer *const peer_all[PEER_COUNT];
-uint64_t peer_tierkit_charged(void *p); /* bytes that its memory is charged with */
+/* Adds to *heap what its memory takes of the kernel; *charged: what it is charged with. */
+void peer_tierkit_bytes(void *p, uint64_t *heap, uint64_t *charged);
 
 /* A contender's self: one peer going through one sequence. */
 struct peer_run {

@@ -170,12 +170,13 @@ static void *tierkit_open(const struct peer_setup *s)
     return p;
 }
 
-uint64_t peer_tierkit_charged(void *peer)
+void peer_tierkit_bytes(void *peer, uint64_t *heap, uint64_t *charged)
 {
     struct ours *p = peer;
     struct tier__memory_stats s;
     tier__memory_stats(p->memory, TIER_TREE, &s);
-    return s.bytes;
+    *heap += tier__memory_mapped(p->memory);
+    *charged = s.bytes;
 }
 
 static void tierkit_close(void *peer)

@@ -39,14 +39,44 @@ uint64_t tier__monotonic_us(void)
     return (uint64_t)nanoseconds(CLOCK_MONOTONIC) / 1000;
 }
 
-void tier__huge_pages(void *memory, size_t size)
+static void *take(size_t size)
 {
-    enum { HUGE_PAGE = 2 << 20, COLLAPSE = 25 }; /* MADV_COLLAPSE, since Linux 6.1: at once, else sometime */
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+void *tier__huge_take(void)
+{
     int before = errno;
-    char *first = (char *)((uintptr_t)memory & ~(uintptr_t)4095);
-    char *end = (char *)(((uintptr_t)memory + size + 4095) & ~(uintptr_t)4095);
-    if ((size_t)(end - first) >= HUGE_PAGE && madvise(first, (size_t)(end - first), MADV_HUGEPAGE) == 0)
-        (void)madvise(first, (size_t)(end - first), COLLAPSE);
+    char *p = take(TIER__HUGE); /* since Linux 6.7 aligned */
+    size_t past = (uintptr_t)p % TIER__HUGE;
+    if (past) {
+        munmap(p, TIER__HUGE);
+        if ((p = take(2 * TIER__HUGE))) {
+            past = (uintptr_t)p % TIER__HUGE;
+            if (past) {
+                munmap(p, TIER__HUGE - past);
+                p += TIER__HUGE - past;
+            }
+            munmap(p + TIER__HUGE, past ? past : TIER__HUGE);
+        }
+    }
+    errno = before;
+    return p;
+}
+
+void tier__huge_give(void *huge)
+{
+    if (huge)
+        munmap(huge, TIER__HUGE);
+}
+
+void tier__huge_full(void *huge)
+{
+    enum { COLLAPSE = 25 }; /* MADV_COLLAPSE, since Linux 6.1: at once, else sometime */
+    int before = errno;
+    if (madvise(huge, TIER__HUGE, MADV_HUGEPAGE) == 0)
+        (void)madvise(huge, TIER__HUGE, COLLAPSE);
     errno = before;
 }
 
