@@ -135,13 +135,13 @@ int64_t tier__now_ms(void); /* wall clock, milliseconds since 1970 */
 int64_t tier__now_ns(void); /* wall clock of file time stamps (CLOCK_REALTIME_COARSE): never ahead of them */
 int64_t tier__monotonic_ms(void);  /* for deadlines */
 uint64_t tier__monotonic_us(void); /* for costs */
-/* 2 MiB, aligned so, of zeros that take no memory before they are touched; NULL: none. From the kernel, as the
- * C library aligns a block so by twice the room. errno stays. */
+/* 2 MiB, aligned so, of zeros that take no memory before they are touched; NULL: none. From the kernel, as
+ * the C library aligns a block so by twice the room. errno stays. */
 enum { TIER__HUGE = 2 << 20 };
 void *tier__huge_take(void);
 void tier__huge_give(void *huge);
 void tier__huge_full(void *huge); /* all of it is touched: makes it one page, where the kernel does that */
-int64_t tier__coarse_ms(void); /* monotonic, up to 10 ms old; 6 ns instead of 22 */
+int64_t tier__coarse_ms(void);    /* monotonic, up to 10 ms old; 6 ns instead of 22 */
 
 /* Whether this is still the process that marked it, and no child of a fork. The page comes up cleared in a
  * child (MADV_WIPEONFORK): a load, where getpid is a system call of 60 ns. */
