@@ -18,7 +18,7 @@
 static char top[64], logged[1 << 16];
 static tier_cache *cache;
 
-static void keep_log(void *user, int level, const char *line)
+static __attribute__((unused)) void keep_log(void *user, int level, const char *line)
 {
     size_t n = strlen(logged);
     (void)user;
@@ -36,23 +36,36 @@ static __attribute__((unused)) void put(const char *name, const char *text)
     assert_int_equal(fclose(f), 0);
 }
 
-/* Opens the cache of top; types are to be defined anew. more: a setting besides, or NULL. */
-__attribute__((unused)) static void open_cache(uint32_t flags, const char *more)
-{
+/* The options of top's cache; what they point to is in p. more: a setting besides, or NULL. */
+struct place {
     char root_path[96], store[96];
-    const char *settings[2] = {"verify.sample=0", more};
-    snprintf(root_path, sizeof root_path, "%s/src", top);
-    snprintf(store, sizeof store, "%s/store", top);
-    tier_root root = {"", root_path};
+    const char *settings[2];
+    tier_root root;
+};
+static tier_options options_of(struct place *p, const char *more)
+{
     tier_options o = TIER_INIT(tier_options);
+    snprintf(p->root_path, sizeof p->root_path, "%s/src", top);
+    snprintf(p->store, sizeof p->store, "%s/store", top);
+    p->settings[0] = "verify.sample=0";
+    p->settings[1] = more;
+    p->root = (tier_root){"", p->root_path};
     o.app = "test";
     o.app_version = "1";
     o.profile = "dev";
-    o.dir = store;
-    o.roots = &root;
+    o.dir = p->store;
+    o.roots = &p->root;
     o.root_count = 1;
-    o.settings = settings;
+    o.settings = p->settings;
     o.setting_count = more ? 2 : 1;
+    return o;
+}
+
+/* Opens the cache of top; types are to be defined anew. */
+__attribute__((unused)) static void open_cache(uint32_t flags, const char *more)
+{
+    struct place p;
+    tier_options o = options_of(&p, more);
     o.flags = flags;
     o.log = keep_log;
     logged[0] = 0;
@@ -74,7 +87,7 @@ define(const char *name, uint32_t flags, int (*build)(tier_session *, const tier
     return type;
 }
 
-static tier_session *begin(uint32_t flags)
+static __attribute__((unused)) tier_session *begin(uint32_t flags)
 {
     tier_session *s = NULL;
     tier_session_options o = TIER_INIT(tier_session_options);

@@ -1,18 +1,7 @@
 /* test_no_memory.c - every allocation of a small project's life fails once, and from some one on all do: what
  * is answered is what it was with all the memory there is, the rest is TIER_ENOMEM; nothing is left behind,
  * and the next program finds nothing wrong in the store. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <cmocka.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-#include "include/tierkit.h"
+#include "tests/unit/small_world.h"
 
 enum { ABSENT = 70, STEP = 5 };
 
@@ -20,7 +9,6 @@ struct heap { /* of a host */
     long made, blocks, fails_at;
     bool for_good;
 };
-static char top[64];
 static char right[2][512]; /* without and with the overlay */
 static size_t right_size[2];
 static const tier_type *part, *count, *whole;
@@ -135,16 +123,6 @@ static int build_whole(tier_session *s, const tier_query *q, tier_out *out, void
     return rc == TIER_END ? report_rest(s, out) : rc;
 }
 
-static void put(const char *name, const char *text)
-{
-    char path[128];
-    snprintf(path, sizeof path, "%s/src/%s", top, name);
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    assert_true(fputs(text, f) >= 0);
-    assert_int_equal(fclose(f), 0);
-}
-
 static int types_define(tier_cache *c)
 {
     tier_type_def d = TIER_INIT(tier_type_def);
@@ -191,22 +169,10 @@ static void ask(const struct heap *h, tier_cache *c, int which)
     assert_true(rc == 0 && !s);
 }
 
-static int open_cache(struct heap *h, tier_cache **c)
+static int open_on(struct heap *h, tier_cache **c)
 {
-    char root_path[96], store[96];
-    const char *settings[] = {"verify.sample=0", "watch=off"};
-    snprintf(root_path, sizeof root_path, "%s/src", top);
-    snprintf(store, sizeof store, "%s/store", top);
-    tier_root root = {"", root_path};
-    tier_options o = TIER_INIT(tier_options);
-    o.app = "test";
-    o.app_version = "1";
-    o.profile = "dev";
-    o.dir = store;
-    o.roots = &root;
-    o.root_count = 1;
-    o.settings = settings;
-    o.setting_count = 2;
+    struct place p;
+    tier_options o = options_of(&p, "watch=off");
     o.user = h;
     o.realloc = host_realloc;
     return tier_open(&o, c);
@@ -217,7 +183,7 @@ static void live(struct heap *h)
 {
     tier_cache *c = NULL;
     h->made = 0;
-    if (!open_cache(h, &c) && !types_define(c)) {
+    if (!open_on(h, &c) && !types_define(c)) {
         ask(h, c, 0);
         ask(h, c, 0);
         if (!tier_overlay(c, "d/new", 1, "typed", 5)) {
@@ -261,13 +227,7 @@ static void every_allocation_may_fail(void **state)
 static int setup(void **state)
 {
     char path[96];
-    const char *tmp = getenv("TMPDIR");
-    (void)state;
-    snprintf(top, sizeof top, "%s/tkn.XXXXXX", tmp && strlen(tmp) < 40 ? tmp : "/tmp");
-    if (!mkdtemp(top))
-        return -1;
-    snprintf(path, sizeof path, "%s/src", top);
-    if (mkdir(path, 0700))
+    if (world_setup(state))
         return -1;
     snprintf(path, sizeof path, "%s/src/d", top);
     if (mkdir(path, 0700))
@@ -279,18 +239,10 @@ static int setup(void **state)
     return symlink("d/a", path);
 }
 
-static int teardown(void **state)
-{
-    char command[96];
-    (void)state;
-    snprintf(command, sizeof command, "rm -rf '%s'", top);
-    return system(command);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(every_allocation_may_fail, setup, teardown),
+        cmocka_unit_test_setup_teardown(every_allocation_may_fail, setup, world_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
