@@ -146,13 +146,18 @@ static void pull(struct tier__bucket *b, unsigned way)
     set_tag(b, last, 0);
 }
 
+static uint32_t distance(uint32_t from, uint32_t to, uint32_t buckets)
+{
+    return to >= from ? to - from : to + buckets - from;
+}
+
 /* A way of bucket i whose entry may go back to bucket hole, between its home and i; -1: none. */
 static int way_back(const struct tier__slots *s, uint32_t i, uint32_t hole)
 {
-    uint32_t buckets = buckets_of(s), from_hole = (i + buckets - hole) % buckets;
+    uint32_t buckets = buckets_of(s), least = distance(hole, i, buckets);
     const struct tier__bucket *b = bucket_at(s, i);
-    for (unsigned way = 0; way < filled(b); way++)
-        if ((i + buckets - tier__slot_home(bits_at(b, way), buckets)) % buckets >= from_hole)
+    for (unsigned way = 0, ways = filled(b); way < ways; way++)
+        if (distance(tier__slot_home(bits_at(b, way), buckets), i, buckets) >= least)
             return (int)way;
     return -1;
 }
