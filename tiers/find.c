@@ -116,7 +116,7 @@ __attribute__((noinline)) static tier__entry *find_after(tier__memory *m, int ti
     return find_locked(m, tier, key);
 }
 
-/* pinned: e is, whatever entry it is; else there was nothing, or the slots have changed. */
+/* pinned: e is, whatever entry it is; else there was nothing, or it had died. */
 static inline tier__entry *end_with(tier__memory *m, int tier, const tier_digest *key,
                                     struct tier__stripe *mine, tier__entry *e, bool pinned)
 {
