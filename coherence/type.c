@@ -120,6 +120,28 @@ static const char *def_trouble(const tier_type_def *d)
     return NULL;
 }
 
+/* Under one identity there is one answer. Where another definition has it that computes otherwise, says in
+ * what; NULL: there is none, or it is the same again. With c->graph held. */
+static const char *clash(const tier_cache *c, const tier_type *t)
+{
+    const tier_type_def *d = &t->def;
+    for (const tier_type *u = c->types; u; u = u->next) {
+        const tier_type_def *has = &u->def;
+        if (u->undefined || !tier__digest_equal(&u->identity, &t->identity))
+            continue;
+        if (has->build != d->build)
+            return "build";
+        if (has->load != d->load || has->save != d->save || has->destroy != d->destroy ||
+            has->fingerprint != d->fingerprint)
+            return "load, save, destroy or fingerprint";
+        if (has->flags != d->flags)
+            return "flags";
+        if (has->user != d->user)
+            return "user";
+    }
+    return NULL;
+}
+
 /* Mostly the first try; 0: all are in use. With c->graph held. */
 static uint16_t owner_number(const tier_cache *c)
 {
@@ -159,11 +181,18 @@ int tier_define(tier_cache *c, const tier_type_def *def, const tier_type **type)
         return TIER_ENOMEM;
     }
     pthread_mutex_lock(&c->graph);
-    t->owner = owner_number(c);
+    const char *other = clash(c, t);
+    t->owner = other ? 0 : owner_number(c);
     if (!t->owner) {
         pthread_mutex_unlock(&c->graph);
+        if (other)
+            tier__log(&c->base, TIER_LOG_ERROR,
+                      "tier_define %s: a type of this name, version and config is defined already, with "
+                      "another %s: "
+                      "both would share one answer; give it a name of its own, or undefine the first",
+                      t->name, other);
         tier__type_free(t);
-        return TIER_ENOMEM;
+        return other ? TIER_EINVAL : TIER_ENOMEM;
     }
     t->index = c->type_count++;
     t->next = c->types;

@@ -166,7 +166,8 @@ enum {
 
 typedef struct tier_type_def { /* * ; copied by tier_define */
     size_t struct_size;
-    const char *name;
+    const char *name; /* its own: TIER_EINVAL where a type of this name, version and config is defined already
+                         with other flags, callbacks or user, as both would share one answer */
     uint32_t version; /* raise it when the build's answer changes and app_version does not */
     uint32_t tier;    /* TIER_TREE or TIER_DELTA; a build reads its own tier and upper ones */
     uint32_t flags;
