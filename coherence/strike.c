@@ -4,7 +4,7 @@
  *
  * It is counted by type and by request. A build that ends clears both of its counts, so killed by chance (by
  * hand, by the memory limit, by a power cut) counts only if it is the same request each time, or a type of
- * which nothing ever ends. */
+ * which nothing ever ends, whatever is asked of it. */
 #include "coherence/manager.h"
 #include "tiers/strikes.h"
 
@@ -30,7 +30,8 @@ int tier__strike_refuses(tier_session *s, const tier__node *n)
     tier__count(&c->base, TIER__CRASH_REFUSED, 1);
     int rc = tier__say(s, TIER_ETRANSIENT,
                        "%s is not built: programs died in %s %u times in a row; a new version of its code is "
-                       "built again, this one a day after the last time, or with crash.strikes=0",
+                       "built again, this one a day after the last time, or at once with crash.strikes=0 "
+                       "(TIERKIT_CRASH_STRIKES=0 in the environment)",
                        b.data ? (char *)b.data : n->type->name, type ? "builds of its type" : "its build",
                        strikes);
     tier__buf_fini(&b);

@@ -272,9 +272,10 @@ int tier_read_elsewhere(tier_session *s, const char *path, const tier_digest *se
 
 /* The result of a computation: hit, verified, loaded, or built once; what another process computes right now
  * is waited for, up to lease_ms. TIER_ETRANSIENT where programs died in its build crash.strikes times in a
- * row. TIER_EBUILD with the build's text in tier_detail; TIER_ECYCLE with the cycle's path, also where it
- * goes through a session that a build has begun. A cycle, cancellation, timeout and out of memory are sticky:
- * a build that swallowed one fails with it. */
+ * row, or in the first builds of as many requests of its type; Ctrl-C cannot be told from a crash.
+ * TIER_EBUILD with the build's text in tier_detail; TIER_ECYCLE with the cycle's path, also where it goes
+ * through a session that a build has begun. A cycle, cancellation, timeout and out of memory are sticky: a
+ * build that swallowed one fails with it. */
 int tier_get(tier_session *s, const tier_query *q, tier_value *v);
 int tier_peek(tier_session *s, const tier_query *q,
               tier_value *v);                     /* as get, but never builds: TIER_EABSENT */

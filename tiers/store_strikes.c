@@ -130,31 +130,41 @@ static const struct count *strike(struct tier__strikes *k, const void *key, uint
 }
 
 /* ---- pages */
-/* What a process that is gone was computing: its page is locked by us. Each thing counts once a death. */
+/* What a process that is gone was computing: its page is locked by us. Each thing counts once a death; a type
+ * only where the request had not died in a row before: one request that kills, or that somebody stops each
+ * time, says nothing of the others. */
 static void collect(tier__store *st, unsigned page)
 {
     struct mark mark[PLACES];
     struct tier__strikes *k = st->strikes;
     if (pread(k->fd, mark, PAGE, (off_t)(page + 1) * PAGE) != PAGE)
         return;
-    bool busy = false;
+    bool busy = false, struck[PLACES] = {false};
     for (int i = 0; i < PLACES; i++)
         busy |= mark[i].busy != 0;
     if (!busy || !counts_begin(st))
         return;
     for (int i = 0; i < PLACES; i++) {
-        bool type = mark[i].busy, request = mark[i].busy;
+        bool request = mark[i].busy, first = true, type = true;
         mark[i].name[NAME] = 0;
         for (int j = 0; j < i; j++) {
-            type &= !mark[j].busy || memcmp(mark[j].type, mark[i].type, KEY) != 0;
+            bool same = mark[j].busy && memcmp(mark[j].type, mark[i].type, KEY) == 0;
             request &= !mark[j].busy || memcmp(mark[j].request, mark[i].request, KEY) != 0;
+            first &= !same;
+            type &= !same || !struck[j];
         }
-        if (request)
-            strike(k, mark[i].request, mark[i].busy);
-        if (type)
+        if (!request)
+            continue;
+        unsigned in_row = strike(k, mark[i].request, mark[i].busy)->strikes;
+        struck[i] = type && in_row == 1;
+        if (struck[i]) {
+            unsigned of_type = strike(k, mark[i].type, mark[i].busy)->strikes;
+            in_row = of_type > in_row ? of_type : in_row;
+        }
+        if (first)
             tier__log(st->base, TIER_LOG_NOTICE,
                       "store %s: a program ended while it built a result of type %s (%u in a row)",
-                      st->env->path, mark[i].name, strike(k, mark[i].type, mark[i].busy)->strikes);
+                      st->env->path, mark[i].name, in_row);
     }
     static const unsigned char none[PAGE];
     bool cleared = pwrite(k->fd, none, PAGE, (off_t)(page + 1) * PAGE) == PAGE;

@@ -147,6 +147,20 @@ static void test_one_bad_request(void **state)
     assert_int_equal(ask(w, 1, "crash.strikes=0", "x", text), 0);
 }
 
+/* A slow one that somebody stops each time, before anything of the type has ended. */
+static void test_one_request_says_nothing_of_others(void **state)
+{
+    const struct world *w = *state;
+    char text[512];
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(run(w, "x", 'x', END_KILL), 1000 + SIGKILL);
+    assert_int_equal(ask(w, 1, NULL, "x", text), TIER_ETRANSIENT);
+    assert_non_null(strstr(text, "in its build 3 times"));
+    assert_non_null(strstr(text, "TIERKIT_CRASH_STRIKES=0"));
+    assert_int_equal(ask(w, 1, NULL, "y", text), 0);
+    assert_int_equal(ask(w, 1, NULL, "x", text), TIER_ETRANSIENT); /* another one's end says nothing of it */
+}
+
 /* By hand, by the memory limit: here and there. */
 static void test_killed_by_chance(void **state)
 {
@@ -330,10 +344,17 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_a_type_that_always_dies), T(test_one_bad_request),        T(test_killed_by_chance),
-        T(test_killed_together),         T(test_two_deaths_are_too_few), T(test_deaths_elsewhere),
-        T(test_ends_in_other_processes), T(test_nested_builds),          T(test_forked_children),
+        T(test_a_type_that_always_dies),
+        T(test_one_bad_request),
+        T(test_killed_by_chance),
+        T(test_killed_together),
+        T(test_two_deaths_are_too_few),
+        T(test_deaths_elsewhere),
+        T(test_ends_in_other_processes),
+        T(test_nested_builds),
+        T(test_forked_children),
         T(test_damaged_counts),
+        T(test_one_request_says_nothing_of_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
