@@ -138,10 +138,23 @@ uint64_t tier__memory_budget(const tier__memory *m, int tier)
     return (uint64_t)atomic_load_explicit(&m->budget[tier].limit, memory_order_relaxed);
 }
 
+/* What was parked may be on its way back, and its owner have looked before the limit sank: once each lock was
+ * free, such an entry is there to be evicted. */
+static void settle(tier__memory *m)
+{
+    for (int i = 0; i < TIER__SHARDS; i++) {
+        tier__lock(&m->shard[i].lock);
+        tier__unlock(&m->shard[i].lock);
+    }
+}
+
 void tier__memory_limit(tier__memory *m, int tier, uint64_t bytes)
 {
     tier__budget_limit(&m->budget[tier], bytes);
-    tier__memory_make_room(m, tier, 0);
+    if (tier__budget_over(&m->budget[tier])) {
+        settle(m);
+        tier__memory_make_room(m, tier, 0);
+    }
 }
 
 uint64_t tier__memory_trim(tier__memory *m, int tier, uint64_t target)

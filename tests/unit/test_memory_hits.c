@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include <cmocka.h>
 #include "tests/unit/memory_fixture.h"
 #include "tiers/memory_private.h"
@@ -290,6 +291,40 @@ static void a_parked_entry_leaves_where_the_limit_sank(void **state)
     tier__memory_destroy(&s.m);
 }
 
+/* A limit sinks while one that was parked is on its way back: in no policy yet, and looked at already. */
+static struct scene *returning;
+
+static void *sink(void *arg)
+{
+    tier__memory_limit(arg, TIER_FILE, 1);
+    return NULL;
+}
+
+static bool enter_late(struct tier__base *base, void *state, tier__entry *e)
+{
+    assert_int_equal(pthread_create(&returning->thread, NULL, sink, returning->m), 0);
+    while (!tier__budget_over(&returning->m->budget[TIER_FILE]))
+        sched_yield();
+    usleep(20000); /* enough for it to look everywhere */
+    return tier__policy_worth.enter(base, state, e);
+}
+
+static void a_limit_that_sinks_misses_no_entry_on_its_way_back(void **state)
+{
+    (void)state;
+    struct tier__policy late = tier__policy_worth;
+    struct scene s;
+    late.enter = enter_late;
+    returning = &s;
+    park(&s);
+    s.shard->tier[TIER_FILE].order.policy = &late;
+    tier__entry_unref(s.e);
+    pthread_join(s.thread, NULL);
+    assert_int_equal(stats_of(s.m, TIER_FILE).entries, 0);
+    assert_int_equal(stats_of(s.m, TIER_FILE).bytes, 0);
+    tier__memory_destroy(&s.m);
+}
+
 /* ---- memory that goes back */
 struct heap {
     void *watched; /* a block */
@@ -491,6 +526,7 @@ int main(void)
         cmocka_unit_test(a_parked_entry_leaves_before_its_owner_comes),
         cmocka_unit_test(an_owner_finds_that_it_owns_nothing),
         cmocka_unit_test(a_parked_entry_leaves_where_the_limit_sank),
+        cmocka_unit_test(a_limit_that_sinks_misses_no_entry_on_its_way_back),
         cmocka_unit_test(a_spot_is_left_where_something_left),
         cmocka_unit_test(outgrown_buckets_wait_for_hits_under_way),
         cmocka_unit_test(slabs_wait_for_hits_under_way),
