@@ -332,47 +332,10 @@ int tier_open(const tier_options *o, tier_cache **out)
     return 0;
 }
 
-int tier_close(tier_cache **cp)
-{
-    if (!cp || !*cp)
-        return 0;
-    tier_cache *c = *cp;
-    if (c->magic != TIER__CACHE_MAGIC)
-        return TIER_EINVAL;
-    if (c->pid == getpid()) {
-        struct tier__buf text;
-        tier__buf_init(&text, &c->base);
-        bool busy = tier__live_text(c, &text);
-        if (busy)
-            set_detail(c, &c->close_detail,
-                       text.data && !text.failed ? (char *)text.data : "values are lent");
-        tier__buf_fini(&text);
-        if (busy)
-            return TIER_EBUSY;
-    }
-    if (c->pid == getpid()) {
-        tier__pending_flush(c, true);
-        tier__sweep_close(c, tier__now_ms());
-    }
-    cache_free(c);
-    *cp = NULL;
-    return 0;
-}
-
-const char *tier_cache_detail(const tier_cache *c)
-{
-    if (!c || c->magic != TIER__CACHE_MAGIC)
-        return NULL;
-    return c->close_detail ? c->close_detail : c->detail;
-}
-
 /* What a child inherited may have been caught in the middle of anything by the fork, under locks that nobody
- * will release: it begins anew, with its types, profile and roots alone. The parent's store is neither used
- * nor closed here; what was known is let go of, not freed. */
-void tier__cache_after_fork(tier_cache *c)
+ * will release: types, profile and roots are left; what was known is let go of, not freed. */
+static void let_go(tier_cache *c)
 {
-    if (c->pid == getpid())
-        return;
     c->pid = getpid();
     locks_init(c);
     c->nodes = c->deps = c->paths = (struct tier__table_of){0};
@@ -396,14 +359,57 @@ void tier__cache_after_fork(tier_cache *c)
     c->replaced = c->replaced_stored = c->replaced_at = c->replaced_epoch = c->replaced_apart = 0;
     c->detached = 0;
     c->detached_scope.loans = NULL;
-    c->watch = NULL;
     c->watch_asked = false;
     c->hub = NULL;
     c->memory = NULL;
-    c->run_log = NULL; /* what waited in it is the parent's to write */
     c->flight_waiters = 0;
     c->running = NULL;
     graph_init(c);
+}
+
+int tier_close(tier_cache **cp)
+{
+    if (!cp || !*cp)
+        return 0;
+    tier_cache *c = *cp;
+    if (c->magic != TIER__CACHE_MAGIC)
+        return TIER_EINVAL;
+    if (c->pid == getpid()) {
+        struct tier__buf text;
+        tier__buf_init(&text, &c->base);
+        bool busy = tier__live_text(c, &text);
+        if (busy)
+            set_detail(c, &c->close_detail,
+                       text.data && !text.failed ? (char *)text.data : "values are lent");
+        tier__buf_fini(&text);
+        if (busy)
+            return TIER_EBUSY;
+        tier__pending_flush(c, true);
+        tier__sweep_close(c, tier__now_ms());
+    } else {
+        let_go(c);
+        c->world = NULL;
+    }
+    cache_free(c);
+    *cp = NULL;
+    return 0;
+}
+
+const char *tier_cache_detail(const tier_cache *c)
+{
+    if (!c || c->magic != TIER__CACHE_MAGIC)
+        return NULL;
+    return c->close_detail ? c->close_detail : c->detail;
+}
+
+/* A child begins anew. The parent's store is neither used nor closed here. */
+void tier__cache_after_fork(tier_cache *c)
+{
+    if (c->pid == getpid())
+        return;
+    let_go(c);
+    c->watch = NULL;
+    c->run_log = NULL; /* what waited in it is the parent's to write */
     if (memory_open(c) || tier__hub_create(&c->base, &c->hub))
         c->flags |= TIER_NO_MEMORY;
     tier__store_forget(c->store);

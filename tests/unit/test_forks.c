@@ -2,6 +2,8 @@
  * opened and defined; all answers are equal and right, parent and store go on, nobody inherits a lease or a
  * mark. The children build slowly enough to meet each other. */
 #include "tests/unit/process.h"
+#include "coherence/manager.h"
+#include "tiers/memory_private.h"
 
 enum { CHILDREN = 8, GETS = 100, FILES = 25, BUILD_MS = 6, BYTES = 24 };
 
@@ -156,11 +158,28 @@ static void test_rounds_of_changes(void **state)
     assert_int_equal(w->warnings, 0);
 }
 
+/* A thread that the child does not have holds a lock of the table. */
+static void test_closing_what_was_caught(void **state)
+{
+    struct world *w = *state;
+    world_open(w, NULL);
+    atomic_uint *lock = &w->c->memory->shard[0].lock;
+    tier__lock(lock);
+    pid_t child = fork();
+    if (!child) {
+        alarm(10);
+        world_exit(tier_close(&w->c) ? 42 : 0);
+    }
+    tier__unlock(lock);
+    assert_int_equal(world_wait(child), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_forked_workers, world_setup, world_teardown),
         cmocka_unit_test_setup_teardown(test_rounds_of_changes, world_setup, world_teardown),
+        cmocka_unit_test_setup_teardown(test_closing_what_was_caught, world_setup, world_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
