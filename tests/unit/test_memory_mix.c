@@ -222,98 +222,130 @@ static void fresh_enough(struct worker *w, tier__entry *e, uint64_t n, uint64_t 
     }
 }
 
+static void keep_or_drop(struct worker *w, tier__entry *e, unsigned drops)
+{
+    if (draw(w, 6) < drops)
+        tier__entry_unref(e);
+    else
+        pin(w, e);
+}
+
+static void find(struct worker *w, uint64_t n, uint64_t mine)
+{
+    struct shared *s = w->s;
+    tier_digest key = key_of(s, n);
+    uint64_t gone = exclusive(n) ? 0 : atomic_load(&s->gone[n]);
+    tier__entry *e =
+        exclusive(n) ? tier__memory_take(s->m, tier_of(n), &key) : tier__memory_find(s->m, tier_of(n), &key);
+    if (!e) {
+        make(w, exclusive(n) ? n : mine);
+        return;
+    }
+    fresh_enough(w, e, n, gone);
+    if (exclusive(n)) {
+        pin(w, e);
+        return;
+    }
+    if (draw(w, 2)) {
+        unsigned at = (unsigned)draw(w, SPOTS);
+        tier__memory_spot(s->m, e, &w->spot[at].p);
+        w->spot[at].n = n;
+    }
+    keep_or_drop(w, e, 4);
+}
+
+static void look_at_spot(struct worker *w)
+{
+    unsigned at = (unsigned)draw(w, SPOTS);
+    uint64_t of = w->spot[at].n, gone = atomic_load(&w->s->gone[of]);
+    tier__entry *e = w->spot[at].p.where ? tier__memory_at(w->s->m, &w->spot[at].p) : NULL;
+    if (!e)
+        return;
+    fresh_enough(w, e, of, gone);
+    keep_or_drop(w, e, 3);
+}
+
+static void supersede(struct worker *w, uint64_t mine)
+{
+    struct shared *s = w->s;
+    tier_digest key = key_of(s, mine);
+    bool remembered = draw(w, 2);
+    uint64_t version = atomic_load(&s->made_version[mine]) + 1;
+    tier__memory_supersede(s->m, tier_of(mine), &key, remembered);
+    if (remembered && !exclusive(mine))
+        atomic_store(&s->gone[mine], version);
+}
+
+static void take(struct worker *w, uint64_t mine)
+{
+    struct shared *s = w->s;
+    tier_digest key = key_of(s, mine);
+    uint64_t gone = atomic_load(&s->gone[mine]);
+    tier__entry *e = tier__memory_take(s->m, tier_of(mine), &key);
+    if (!e)
+        return;
+    fresh_enough(w, e, mine, gone);
+    tier__entry *other = tier__memory_find(s->m, tier_of(mine), &key);
+    expect(w, !other, 9);
+    tier__entry_unref(other);
+    if (draw(w, 4)) {
+        expect(w, tier__memory_insert(s->m, e) == e, 10);
+        pin(w, e);
+    } else {
+        atomic_store(&s->gone[mine], version_of(e) + 1);
+        tier__entry_unref(e);
+    }
+}
+
+static void sweep(struct worker *w)
+{
+    tier__memory *m = w->s->m;
+    if (draw(w, 3) == 0)
+        tier__memory_clear(m);
+    else if (draw(w, 2))
+        tier__memory_drop_owner(m, (uint16_t)(1 + draw(w, 2)));
+    else
+        (void)tier__memory_live(m);
+}
+
+static void reserve(struct worker *w, int tier)
+{
+    uint64_t bytes = draw(w, w->s->budget);
+    if (!tier__memory_reserve(w->s->m, tier, bytes))
+        return;
+    sched_yield();
+    tier__memory_release(w->s->m, tier, bytes);
+}
+
 static void step(struct worker *w)
 {
     struct shared *s = w->s;
     uint64_t n = draw(w, 3) ? draw(w, KEYS) : draw(w, KEYS / 6), what = draw(w, 1000);
     uint64_t mine = n / THREADS * THREADS + (uint64_t)w->id;
     int tier = tier_of(n);
-    tier_digest key = key_of(s, n), my_key = key_of(s, mine);
-    if (what < 350) {
-        uint64_t gone = atomic_load(&s->gone[n]);
-        if (exclusive(n)) {
-            tier__entry *e = tier__memory_take(s->m, tier, &key);
-            if (e)
-                fresh_enough(w, e, n, 0), pin(w, e);
-            else
-                make(w, n);
-            return;
-        }
-        tier__entry *e = tier__memory_find(s->m, tier, &key);
-        if (!e) {
-            make(w, mine);
-            return;
-        }
-        fresh_enough(w, e, n, gone);
-        if (draw(w, 2)) {
-            unsigned at = (unsigned)draw(w, SPOTS);
-            tier__memory_spot(s->m, e, &w->spot[at].p);
-            w->spot[at].n = n;
-        }
-        if (draw(w, 3))
-            tier__entry_unref(e);
-        else
-            pin(w, e);
-    } else if (what < 550) {
-        unsigned at = (unsigned)draw(w, SPOTS);
-        if (w->spot[at].p.where) {
-            uint64_t of = w->spot[at].n, gone = atomic_load(&s->gone[of]);
-            tier__entry *e = tier__memory_at(s->m, &w->spot[at].p);
-            if (e) {
-                fresh_enough(w, e, of, gone);
-                if (draw(w, 2))
-                    tier__entry_unref(e);
-                else
-                    pin(w, e);
-            }
-        }
-    } else if (what < 650) {
+    tier_digest key = key_of(s, n);
+    if (what < 350)
+        find(w, n, mine);
+    else if (what < 550)
+        look_at_spot(w);
+    else if (what < 650)
         make(w, mine);
-    } else if (what < 690) {
+    else if (what < 690)
         tier__memory_remove(s->m, tier, &key);
-    } else if (what < 730) {
-        bool remembered = draw(w, 2);
-        uint64_t v = atomic_load(&s->made_version[mine]) + 1;
-        tier__memory_supersede(s->m, tier_of(mine), &my_key, remembered);
-        if (remembered && !exclusive(mine))
-            atomic_store(&s->gone[mine], v);
-    } else if (what < 800 && !exclusive(mine)) {
-        uint64_t gone = atomic_load(&s->gone[mine]);
-        tier__entry *e = tier__memory_take(s->m, tier_of(mine), &my_key);
-        if (e) {
-            fresh_enough(w, e, mine, gone);
-            tier__entry *other = tier__memory_find(s->m, tier_of(mine), &my_key);
-            expect(w, !other, 9);
-            tier__entry_unref(other);
-            if (draw(w, 4)) {
-                expect(w, tier__memory_insert(s->m, e) == e, 10);
-                pin(w, e);
-            } else {
-                atomic_store(&s->gone[mine], version_of(e) + 1);
-                tier__entry_unref(e);
-            }
-        }
-    } else if (what < 830) {
-        uint64_t bytes = draw(w, s->budget);
-        if (tier__memory_reserve(s->m, tier, bytes)) {
-            sched_yield();
-            tier__memory_release(s->m, tier, bytes);
-        }
-    } else if (what >= 995) {
-        if (draw(w, 3) == 0)
-            tier__memory_clear(s->m);
-        else if (draw(w, 2))
-            tier__memory_drop_owner(s->m, (uint16_t)(1 + draw(w, 2)));
-        else
-            (void)tier__memory_live(s->m);
-    } else if (s->sinking && what >= 985) {
-        uint64_t part = s->budget / 8 * draw(w, 9);
-        tier__memory_limit(s->m, tier, part);
-    } else if (what >= 975) {
+    else if (what < 730)
+        supersede(w, mine);
+    else if (what < 800 && !exclusive(mine))
+        take(w, mine);
+    else if (what < 830)
+        reserve(w, tier);
+    else if (what >= 995)
+        sweep(w);
+    else if (s->sinking && what >= 985)
+        tier__memory_limit(s->m, tier, s->budget / 8 * draw(w, 9));
+    else if (what >= 975)
         (void)tier__memory_trim(s->m, tier, draw(w, s->budget));
-    } else {
+    else
         pin(w, NULL);
-    }
 }
 
 static void *work(void *arg)
