@@ -86,7 +86,7 @@ static inline void world_open(struct world *w, const char *setting)
     snprintf(cache, sizeof cache, "%s/cache", w->dir);
     snprintf(path, sizeof path, "%s/%s", w->dir, world_root(w));
     tier_root root = {"", path};
-    const char *settings[] = {"profile=dev", setting};
+    const char *settings[] = {"profile=dev", "verify.sample=0", setting};
     tier_options o = TIER_INIT(tier_options);
     o.app = "process test";
     o.app_version = "1";
@@ -94,7 +94,7 @@ static inline void world_open(struct world *w, const char *setting)
     o.roots = &root;
     o.root_count = 1;
     o.settings = settings;
-    o.setting_count = setting ? 2 : 1;
+    o.setting_count = setting ? 3 : 2;
     o.flags = w->flags;
     o.user = w;
     o.log = world_log;
