@@ -3,7 +3,7 @@
 #include "coherence/admin_tell.h"
 #include "tiers/checksum.h"
 
-enum { TYPES_SHOWN = 12, ROOTS_SHOWN = 3 };
+enum { TYPES_SHOWN = 12 };
 
 struct type_counts { /* results by type; more types than are shown are only in the sum */
     struct {
@@ -167,44 +167,6 @@ static void sum_types(const struct type_counts *c, struct tier__buf *b)
     tier__buf_printf(b, c->count ? ")" : "");
 }
 
-/* ---- the roots of the programs that wrote the store */
-struct roots {
-    const tier_cache *here;
-    struct tier__buf text; /* of the others */
-    unsigned count;
-    bool known; /* here is one of them */
-};
-
-static int met_root(void *user, const void *key, size_t key_size, const void *data, size_t size)
-{
-    struct roots *r = user;
-    if (key_size == sizeof(tier_digest) && memcmp(key, r->here->workspace.byte, key_size) == 0)
-        r->known = true;
-    else if (size && r->count++ < ROOTS_SHOWN)
-        tier__buf_printf(&r->text, "%s%.*s", r->count > 1 ? ", " : "", (int)size, (const char *)data);
-    return 0;
-}
-
-/* What is gone here may be there where the program ran. */
-static void tell_roots(struct explain *x, struct tier__buf *b)
-{
-    const tier_cache *here = x->t.a->cache;
-    struct roots r = {.here = here};
-    tier__buf_init(&r.text, x->t.a->base);
-    int rc = tier__store_each(x->t.a->store, TIER__WORKSPACE, met_root, &r);
-    if (!rc && !r.known && r.count) {
-        size_t from = b->size;
-        tier__buf_printf(
-            b, "this looked below %s, where nothing ran with this cache; for what ran below %.*s%s: -C ROOT",
-            here->root[0].path, (int)r.text.size, (const char *)r.text.data,
-            r.count > ROOTS_SHOWN ? " and others" : "");
-        tier__buf_show(b, from);
-        tier__buf_u8(b, '\n');
-    }
-    b->failed |= r.text.failed;
-    tier__buf_fini(&r.text);
-}
-
 /* Before everything else: how much of what there is, and whether it holds. */
 static void tell_summary(struct explain *x)
 {
@@ -223,10 +185,7 @@ static void tell_summary(struct explain *x)
     tier__buf_printf(&b, "\n%llu result%s depend%s on it", (unsigned long long)x->dependents,
                      x->dependents == 1 ? "" : "s", x->dependents == 1 ? "s" : "");
     sum_types(&x->on, &b);
-    tier__buf_u8(&b, '\n');
-    if (old)
-        tell_roots(x, &b);
-    tier__buf_u8(&b, '\n');
+    tier__buf_printf(&b, "\n\n");
     tier__buf_put(&b, rest.data ? (char *)rest.data : "", rest.size);
     b.failed |= rest.failed;
     x->t.out = b;

@@ -358,12 +358,6 @@ d="-d $work/cache"
     cp "$work/a.h" a.h
     run 8 $d explain nothing.c
     err 'nothing is remembered of nothing.c below the root /.*-C ROOT'
-    mkdir "$work/nowhere" # where nothing ran, everything is absent
-    run 0 $d -C "$work/nowhere" explain sub/b.c
-    out "this looked below .*/nowhere, where nothing ran with this cache; for what ran below .*/tree.*: -C ROOT"
-    run 0 $d -C "$work/tree" explain sub/b.c
-    ! grep -q 'this looked below' "$work/out"
-    ok 'not where it ran'
     "$check" $d explain a.h >"$work/out" 2>"$work/err"
     key=$(sed -n 's/^ *key *\(tree:[0-9a-f_]*\)$/\1/p' "$work/out" | head -1)
     run 0 $d inspect "$key"
