@@ -47,25 +47,6 @@ static int resolve(tier_admin *a, const tier_admin_options *o, char *why, size_t
     return rc;
 }
 
-static int cache_open(tier_admin *a, const tier_admin_options *o, char *why, size_t why_size)
-{
-    tier_options t = TIER_INIT(tier_options);
-    tier_root root = {"", o->root ? o->root : "."};
-    t.app = "tiercheck";
-    t.app_version = "1";
-    t.dir = "";
-    t.profile = a->profile->name;
-    t.roots = &root;
-    t.root_count = 1;
-    t.user = o->user;
-    t.realloc = o->realloc;
-    int rc = tier_open(&t, &a->cache);
-    if (rc && why_size)
-        snprintf(why, why_size, "%s: %s", root.path,
-                 rc == TIER_EINVAL ? "no directory that could be a root" : tier_strerror(rc));
-    return rc;
-}
-
 int tier_admin_open(const tier_admin_options *o, tier_admin **out, char *why, size_t why_size)
 {
     if (why_size)
@@ -91,7 +72,7 @@ int tier_admin_open(const tier_admin_options *o, tier_admin **out, char *why, si
     a->progress = o->progress;
     int rc = tier__digest_init() ? TIER_ENOMEM : resolve(a, o, why, why_size);
     if (!rc)
-        rc = cache_open(a, o, why, why_size);
+        rc = tier__admin_root(a, o->root ? o->root : ".", why, why_size);
     if (rc)
         tier_admin_close(&a);
     *out = a;

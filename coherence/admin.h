@@ -35,6 +35,8 @@ int tier__admin_store(tier_admin *a, bool write);
 int tier__admin_begin(tier_admin *a, bool *empty);
 void tier__admin_done(tier_admin *a);
 int tier__admin_progress(tier_admin *a, const char *what, uint64_t done, uint64_t total);
+/* admin_roots.c: a cache over this root instead of the one that a has. why: on failure, the sentence. */
+int tier__admin_root(tier_admin *a, const char *path, char *why, size_t why_size);
 /* admin_aside.c: the stores that were moved aside, and how large each is; with drop they go. other: what one
  * of them holds that is no file of a store; such a one stays. */
 typedef void tier__aside_fn(void *user, const char *name, uint64_t bytes, const char *other);

@@ -145,7 +145,9 @@ static void tell_dependents(struct explain *x)
     if (x->t.json) {
         tier__buf_printf(out, "],\"dependents\":[");
         tier__buf_put(out, x->below.data ? (char *)x->below.data : "", x->below.size);
-        tier__buf_printf(out, "]}\n");
+        tier__buf_printf(out, "],\"root\":");
+        tier__json_text(out, x->t.a->cache->root[0].path);
+        tier__buf_printf(out, "}\n");
         return;
     }
     tier__buf_printf(out, x->requests ? "\n" : "");

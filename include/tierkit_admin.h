@@ -6,7 +6,7 @@
  *           other programs read and write it. What looks wrong is looked at once more in one snapshot before
  *           it is told, and in the transaction that repairs it before it is changed.
  * TOUCHES   Nothing outside of the cache directory is ever written. tier_check, tier_inspect,
- *           tier_explain_path and tier_store_figures write nothing at all.
+ *           tier_explain_path, tier_admin_roots and tier_store_figures write nothing at all.
  * THREADS   A tier_admin belongs to one thread at a time. Callbacks run on the caller's thread, with no
  *           snapshot or transaction held.
  * ERRORS    TIER_EABSENT: no such directory, or it holds no store; TIER_EACCESS; TIER_EKIND: no cache
@@ -48,6 +48,11 @@ const char *tier_admin_dir(const tier_admin *a);    /* the cache directory; "": 
 const char *tier_admin_detail(const tier_admin *a); /* of the last error; "": none. Until the next call */
 /* Command line path -> key path, as tier_path_in. */
 int tier_admin_path(const tier_admin *a, const char *os_path, char *buf, size_t size);
+/* The first root of each program that keeps results there, where that directory is there still. Key paths are
+ * the same below any root; what a file is now depends on it. */
+int tier_admin_roots(tier_admin *a, void (*each)(void *user, const char *root), void *user);
+const char *tier_admin_root(const tier_admin *a);           /* the one in use: absolute, without links */
+int tier_admin_look_below(tier_admin *a, const char *root); /* use that one; settings stay as they are */
 
 /* ---- check and repair -----------------------------------------------------------------------------------
  */

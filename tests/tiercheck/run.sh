@@ -576,6 +576,42 @@ d="-d $work/cache"
     ok 'findings after prune are those from before'
 }
 
+# ---- explain from another directory: files are compared below the root that the program had
+mkdir -p "$work/above/src/sub" "$work/above/elsewhere" && cp a.c a.h "$work/above/src/" && cd "$work/above" || exit 1
+"$lint" -C src -d cache --no-system src >"$work/out" 2>"$work/err"
+for path in a.h src/a.h "$work/above/src/a.h"; do
+    run 0 -d cache explain "$path"
+    head -1 "$work/out" | grep -q '^a.h: [1-9].*nothing changed$'
+    ok "'$path' is found below the only root"
+    err "^tiercheck: files are looked at below the root $work/above/src, "
+    no_out 'absent'
+done
+run 0 -q -d cache explain a.h
+silent
+run 0 --json -d cache explain a.h
+json "d['root'].endswith('/above/src')"
+run 0 -C src -d cache explain a.h
+silent
+(cd src && "$check" -d ../cache explain a.h) >"$work/out" 2>"$work/err"
+silent
+run 0 -d cache -C elsewhere explain a.h
+out '! content of a.h: [0-9a-f]*, now absent'
+err "no program that keeps results here had the root $work/above/elsewhere, .*they had $work/above/src: -C ROOT$"
+run 8 -d cache explain nothing.h
+err "nothing is remembered of .*nothing.h below the root $work/above/src"
+cp -r src src2
+"$lint" -C src2 -d cache --no-system src2 >"$work/out" 2>"$work/err"
+run 0 -d cache explain src2/a.h
+err "below the root $work/above/src2, "
+run 0 -d cache explain a.h # of which of them?
+err "no program that keeps results here had the root $work/above, .*they had .*/src.*: -C ROOT$"
+rm src2/a.h
+run 0 -d cache explain a.h
+err "below the root $work/above/src, "
+run 8 -d cache explain elsewhere/a.h
+err "below the root $work/above; programs that keep results here had .*/src"
+cd "$work/tree" || exit 1
+
 # ---- two programs' requests that read the same: what differs is told
 for rules in all unused-include; do
     "$lint" -d "$work/twins" --no-system --disable=all --enable=$rules . >/dev/null 2>&1

@@ -60,6 +60,39 @@ static void test_explain(void **state)
     tier_admin_close(&a);
 }
 
+static void take_root(void *user, const char *root)
+{
+    struct said *s = user;
+    take(s, root, strlen(root));
+    take(s, "\n", 1);
+}
+
+/* Which roots the programs had; what a file is now, below another. */
+static void test_roots(void **state)
+{
+    struct bench *b = *state;
+    struct said s = {.size = 0};
+    char root[600];
+    tier_admin *a = bench_admin(b);
+    snprintf(root, sizeof root, "%s\n", tier_admin_root(a));
+    assert_int_equal(tier_admin_roots(a, take_root, &s), 0);
+    assert_string_equal(s.text, root);
+    assert_int_equal(tier_admin_look_below(a, "/no/such/root"), TIER_EINVAL);
+    assert_non_null(strstr(tier_admin_detail(a), "/no/such/root"));
+    assert_int_equal(tier_admin_look_below(a, "/"), 0);
+    assert_string_equal(tier_admin_root(a), "/");
+    s.size = 0;
+    assert_int_equal(tier_explain_path(a, "a.txt", "text", take, &s), 0);
+    assert_true(has(&s, ", now absent"));
+    root[strlen(root) - 1] = 0;
+    assert_int_equal(tier_admin_look_below(a, root), 0);
+    s.size = 0;
+    assert_int_equal(tier_explain_path(a, "a.txt", "text", take, &s), 0);
+    assert_true(has(&s, "= content of a.txt: "));
+    assert_int_equal(tier_admin_roots(a, NULL, NULL), TIER_EINVAL);
+    tier_admin_close(&a);
+}
+
 static void test_inspect(void **state)
 {
     struct bench *b = *state;
@@ -321,6 +354,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_explain, bench_open, bench_close),
+        cmocka_unit_test_setup_teardown(test_roots, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_inspect, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_figures_and_prune, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_while_written, bench_open, bench_close),

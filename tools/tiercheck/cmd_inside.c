@@ -1,6 +1,5 @@
-/* cmd_inside.c - stats, explain, inspect and prune. */
+/* cmd_inside.c - stats, inspect and prune. */
 #include "tools/tiercheck/tool.h"
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -189,40 +188,7 @@ int run_stats(tool *t)
     return status;
 }
 
-/* ---- explain, inspect ---- */
-/* Results are under the paths of the root that the program had: asked from elsewhere, they are not found. */
-static int not_remembered(tool *t, const char *why)
-{
-    char root[PATH_MAX], text[PATH_MAX + 700];
-    if (!strstr(why, "nothing is remembered"))
-        return fail(t, TIER_EABSENT, why);
-    if (!realpath(t->value[OPT_ROOT] ? t->value[OPT_ROOT] : ".", root))
-        snprintf(root, sizeof root, ".");
-    snprintf(text, sizeof text, "%s below the root %s; if the program ran elsewhere: -C ROOT", why, root);
-    return fail(t, TIER_EABSENT, text);
-}
-
-int run_explain(tool *t)
-{
-    char path[PATH_MAX + 256];
-    const char *format = t->value[OPT_JSON] ? "json" : t->value[OPT_VERBOSE] ? "full" : "text";
-    if (t->arg_count != 1)
-        return tool_usage(t, "explain", "explain takes one PATH");
-    int rc = tier_admin_path(t->admin, t->args[0], path, sizeof path);
-    if (!rc)
-        rc = tier_explain_path(t->admin, path, format, out_sink, t);
-    if (rc == TIER_EABSENT && strcmp(path, t->args[0]) != 0) { /* as a key path: below -C, or "sys:stdio.h" */
-        char first[512];
-        snprintf(first, sizeof first, "%s", tier_admin_detail(t->admin));
-        rc = tier_explain_path(t->admin, t->args[0], format, out_sink, t);
-        if (rc == TIER_EABSENT)
-            return not_remembered(t, first);
-    }
-    if (rc == TIER_EABSENT)
-        return not_remembered(t, tier_admin_detail(t->admin));
-    return rc ? fail(t, rc, tier_admin_detail(t->admin)) : CLEAN;
-}
-
+/* ---- inspect ---- */
 int run_inspect(tool *t)
 {
     if (t->arg_count != 1)
