@@ -285,11 +285,37 @@ static void tell_edges(struct tier__tell *t, const struct tier__variant_record *
     tier__buf_fini(&l.others);
 }
 
+/* When the newest before d was made that answers the same, but for another build, version or options. */
+static int64_t made_for_another(const struct tier__tell *t, const struct tier__variant_record *d)
+{
+    int64_t newest = -1, at;
+    for (size_t i = 0; i + sizeof at <= t->twins.size; i += sizeof at) {
+        memcpy(&at, t->twins.data + i, sizeof at);
+        if (at < d->created_ms && at > newest)
+            newest = at;
+    }
+    return newest;
+}
+
+/* A build has an identity of its own, of which nothing is remembered at first. */
+static void cause_text(const struct tier__tell *t, const struct tier__variant_record *d, struct tier__buf *b)
+{
+    int64_t other = strcmp(d->cause, "nothing was remembered") == 0 ? made_for_another(t, d) : -1;
+    tier__buf_printf(b, "%s", *d->cause ? d->cause : "not recorded");
+    if (other >= 0) {
+        tier__buf_printf(b, " of this build of the program, version and options; the result made ");
+        tier__when_text(other, b);
+        tier__buf_printf(b, " is of another");
+    }
+}
+
 static void tell_cause(struct tier__tell *t, const struct tier__variant_record *d)
 {
     static const tier_digest none;
-    struct tier__buf was, is;
-    const char *cause = *d->cause ? d->cause : "not recorded";
+    struct tier__buf was, is, why;
+    tier__buf_init(&why, t->a->base);
+    cause_text(t, d, &why);
+    const char *cause = why.failed ? "" : (char *)why.data;
     tier__buf_init(&was, t->a->base);
     tier__buf_init(&is, t->a->base);
     tier__digest_text(&d->was, &was);
@@ -309,6 +335,8 @@ static void tell_cause(struct tier__tell *t, const struct tier__variant_record *
             tier__buf_printf(&t->out, " was %s and became %s", (char *)was.data, (char *)is.data);
         tier__buf_u8(&t->out, '\n');
     }
+    t->out.failed |= why.failed;
+    tier__buf_fini(&why);
     tier__buf_fini(&was);
     tier__buf_fini(&is);
 }

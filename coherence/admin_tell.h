@@ -8,10 +8,11 @@ enum { TIER__SHOWN = 10 }; /* lines of a long list, unless it is told in full */
 struct tier__tell {
     tier_admin *a;
     bool json;
-    bool full;        /* text: lists to their end */
-    uint64_t holding; /* requests told of which a variant holds now */
-    bool twin;        /* the next request was told before, under another identity */
-    bool all;         /* every variant with its dependencies; else the one that holds now, or the newest */
+    bool full;              /* text: lists to their end */
+    uint64_t holding;       /* requests told of which a variant holds now */
+    bool twin;              /* one that reads the same was told before, under another identity */
+    struct tier__buf twins; /* i64 ms: when variants were made that answer the same under another identity */
+    bool all; /* every variant with its dependencies; else the one that holds now, or the newest */
     struct tier__buf out;
     struct tier__names names;
     tier_session *now; /* to compare with; NULL: do not */

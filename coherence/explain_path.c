@@ -19,7 +19,13 @@ struct explain {
     uint64_t requests, dependents;
     struct type_counts of, on;
     struct tier__buf below; /* what depends on it, told after */
-    struct tier__buf told;  /* a checksum of each request, as it is told */
+    struct tier__buf found; /* the requests for it: a sum, identity, record, in turn */
+};
+
+struct found { /* one of them; points into found */
+    const unsigned char *key, *data;
+    size_t size;
+    uint64_t sum; /* of what it reads like */
 };
 
 /* Names that stand for the path: its content, kind, ... and results of requests for it. */
@@ -97,24 +103,62 @@ static void add_dependent(struct explain *x, const struct tier__request_record *
     tier__buf_fini(&name);
 }
 
-/* Was one that reads the same told before? Only what its identity is made of tells them apart. */
-static bool is_twin(struct explain *x, const struct tier__request_record *q)
+/* What a request reads like: only what its identity is made of tells those alike apart. */
+static uint64_t sum_of(struct explain *x, const struct tier__request_record *q)
 {
     struct tier__buf label;
-    bool found = false;
     tier__buf_init(&label, x->t.a->base);
     tier__request_text(&q->request, q->type, &label);
     tier__buf_printf(&label, " of %s", q->app);
-    uint64_t sum = tier__checksum(label.data, label.size, 0), other;
-    for (size_t at = 0; at < x->told.size && !found; at += sizeof other) {
-        memcpy(&other, x->told.data + at, sizeof other);
-        found = other == sum;
-    }
-    if (!found)
-        tier__buf_put(&x->told, &sum, sizeof sum);
-    x->below.failed |= label.failed || x->told.failed;
+    uint64_t sum = tier__checksum(label.data, label.size, 0);
+    x->below.failed |= label.failed;
     tier__buf_fini(&label);
-    return found;
+    return sum;
+}
+
+/* The next of the requests with this path. */
+static bool next_request(struct tier__reader *r, struct found *f)
+{
+    size_t key_size;
+    if (r->at >= r->end)
+        return false;
+    f->sum = tier__read_u64(r);
+    f->key = tier__read_bytes(r, &key_size);
+    f->data = tier__read_bytes(r, &f->size);
+    return !r->failed;
+}
+
+/* When the variants of those were made that read as the one does, but are of another identity; and whether
+ * one of them comes before it. */
+static void find_twins(struct explain *x, const struct found *one)
+{
+    struct tier__reader r = tier__reader_of(x->found.data, x->found.size);
+    struct tier__request_record q;
+    struct tier__variant_record d;
+    struct found f;
+    x->t.twin = false;
+    tier__buf_clear(&x->t.twins);
+    while (next_request(&r, &f)) {
+        struct tier__reader of = tier__reader_of(f.data, f.size);
+        if (f.key == one->key || f.sum != one->sum || !tier__get_node(&of, &q))
+            continue;
+        x->t.twin |= f.key < one->key;
+        for (uint8_t left = tier__read_u8(&of); left && tier__get_variant(&of, &d); left--)
+            tier__buf_put(&x->t.twins, &d.created_ms, sizeof d.created_ms);
+    }
+}
+
+static void tell_requests(struct explain *x)
+{
+    struct tier__reader r = tier__reader_of(x->found.data, x->found.size);
+    struct found f;
+    while (next_request(&r, &f)) {
+        tier__buf_printf(&x->t.out, "%s", x->requests++ ? x->t.json ? "," : "\n" : "");
+        find_twins(x, &f);
+        tier__tell_request(&x->t, f.key, f.data, f.size);
+    }
+    x->below.failed |= x->t.twins.failed;
+    tier__buf_fini(&x->t.twins);
 }
 
 static int look_at(void *user, const void *key, size_t key_size, const void *data, size_t size)
@@ -126,17 +170,17 @@ static int look_at(void *user, const void *key, size_t key_size, const void *dat
     if (key_size != sizeof(tier_digest) || !tier__get_node(&r, &q))
         return 0;
     if (q.request.has_path && strcmp(q.request.path, x->path) == 0) {
-        tier__buf_printf(&x->t.out, "%s", x->requests++ ? x->t.json ? "," : "\n" : "");
         count_type(&x->of, q.type);
-        x->t.twin = is_twin(x, &q);
-        tier__tell_request(&x->t, key, data, size);
+        tier__buf_u64(&x->found, sum_of(x, &q));
+        tier__buf_bytes(&x->found, key, key_size);
+        tier__buf_bytes(&x->found, data, size);
     }
     if (tier__read_u8(&r) && tier__get_variant(&r, &d)) {
         const struct tier__name_entry *via = marked_edge(x, &d);
         if (via)
             add_dependent(x, &q, via);
     }
-    return x->t.out.failed || x->below.failed ? TIER_ENOMEM : 0;
+    return x->found.failed || x->below.failed ? TIER_ENOMEM : 0;
 }
 
 static void tell_dependents(struct explain *x)
@@ -201,7 +245,8 @@ int tier_explain_path(tier_admin *a, const char *path, const char *format, tier_
     struct explain x = {.path = path};
     int rc = tier__tell_begin(&x.t, a, format);
     tier__buf_init(&x.below, a->base);
-    tier__buf_init(&x.told, a->base);
+    tier__buf_init(&x.found, a->base);
+    tier__buf_init(&x.t.twins, a->base);
     if (!rc)
         rc = tier_begin(a->cache, NULL, &x.t.now);
     if (!rc && x.t.json) {
@@ -212,6 +257,8 @@ int tier_explain_path(tier_admin *a, const char *path, const char *format, tier_
     size_t marked = rc ? 0 : mark_names(&x);
     if (!rc)
         rc = tier__store_each(a->store, TIER__VARIANT, look_at, &x);
+    if (!rc)
+        tell_requests(&x);
     if (!rc && !x.requests && !marked)
         rc = tier__admin_fail(a, TIER_EABSENT, "nothing is remembered of %s", *path ? path : ".");
     if (!rc)
@@ -221,6 +268,6 @@ int tier_explain_path(tier_admin *a, const char *path, const char *format, tier_
     if (x.below.failed && !rc)
         rc = TIER_ENOMEM;
     tier__buf_fini(&x.below);
-    tier__buf_fini(&x.told);
+    tier__buf_fini(&x.found);
     return tier__tell_end(&x.t, rc, sink, user);
 }

@@ -621,6 +621,10 @@ out '^  differs  *from the same above: of another build of the program, version 
 awk 'NF && /^[^ ]/ { name = $0 } /^  differs/ && !seen[name] { bad = 1 } /^  identity/ { times[name]++ }
     /^  identity/ { seen[name] = times[name] > 1 } END { exit bad }' "$work/out"
 ok 'only of those that were told before'
+out '^    computed because: nothing was remembered of this build of the program, version and options; the result made 20[^ ]* is of another$'
+out '^    computed because: nothing was remembered$' # the first one
+run 0 --json -d "$work/twins" explain a.c
+json "any('is of another' in v['cause']['what'] for r in d['requests'] for v in r['variants'] if 'cause' in v)"
 
 # ---- traces
 trace=$work/a.trace
