@@ -346,8 +346,23 @@ d="-d $work/cache"
     run 0 $d --json explain a.h
     json "d['command'] == 'explain' and d['path'] == 'a.h' and len(d['requests']) > 1 and len(d['dependents']) > 0"
     json "all(r['variants'][0]['dependencies'] for r in d['requests'])"
-    (cd sub && "$check" $d -C .. explain ../a.h) >"$work/out" 2>"$work/err"
-    ok 'paths are below the working directory, keys below -C'
+    for path in a.h ./a.h sub/../a.h ./sub/.././a.h "$work/tree/a.h" "$work/tree/sub/../a.h"; do
+        (cd sub && "$check" $d -C .. explain "$path") >"$work/out" 2>"$work/err"
+        head -1 "$work/out" | grep -q '^a.h: [1-9]'
+        ok "'$path' is below -C"
+        run 0 $d explain "$path"
+        head -1 "$work/out" | grep -q '^a.h: [1-9]'
+        ok "'$path' is below the working directory"
+        (cd sub && "$check" $d -C .. --json -n invalidate "$path") >"$work/out" 2>"$work/err"
+        json "d['what'] == 'a.h' and d['matching'] > 0"
+    done
+    run 0 $d -C "$work/link" --json -n invalidate ./a.h
+    json "d['what'] == 'a.h'"
+    (cd sub && "$check" $d explain ../a.h) >"$work/out" 2>"$work/err"
+    head -1 "$work/out" | grep -q '^a.h: [1-9]'
+    ok 'a path that leads out of the working directory'
+    (cd sub && "$check" -d "$work/warm-below" -C .. warm --depth 0 a.c sub/b.c) >"$work/out" 2>"$work/err"
+    out '^2 files warmed'
     run 0 $d -C "$work/tree" explain sub/b.c
     sed -i '1i int only_for_the_chain(int a, int b);' a.h # what is above the outline runs because of this
     "$lint" -d "$work/cache" --no-system . >/dev/null 2>&1

@@ -107,7 +107,7 @@ int run_invalidate(tool *t)
                           "invalidate takes one of PATH, --pattern, --tag, --type, --type-pattern and "
                           "--older-than");
     const char *what = way->option < 0 ? path : t->value[way->option], *given = what;
-    if (way->option < 0 && (rc = tier_admin_path(t->admin, t->args[0], path, sizeof path)))
+    if (way->option < 0 && (rc = tool_key_path(t, t->args[0], path, sizeof path)))
         return fail(t, rc, NULL);
     if (!*what)
         return tool_usage(t, "invalidate", "%s", "an empty name matches nothing");
@@ -193,9 +193,10 @@ static int add_directory(tier_session *s, const char *dir, struct paths *p)
 
 static int gather(tool *t, tier_cache *c, tier_session *s, struct paths *p)
 {
-    char path[PATH_MAX + 256], kind;
+    char path[PATH_MAX + 256], file[2 * PATH_MAX], kind;
     for (int i = 0; i < t->arg_count; i++) {
-        int rc = tier_path_in(c, t->args[i], path, sizeof path);
+        int rc = tool_os_path(t, t->args[i], file, sizeof file) ? tier_path_in(c, file, path, sizeof path)
+                                                                : TIER_EINVAL;
         if (!rc)
             rc = tier_stat(s, path, &kind);
         if (!rc && kind == 'd')

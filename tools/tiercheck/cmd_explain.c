@@ -116,7 +116,7 @@ static int not_remembered(tool *t, const struct roots *r, const char *why)
     return fail(t, TIER_EABSENT, text);
 }
 
-/* The file's path as the system knows it, where ".." is left as it is. */
+/* The key path as the system knows it. */
 static void absolute(tool *t, const char *path, char *buf, size_t size)
 {
     const char *root = tier_admin_root(t->admin);
@@ -134,12 +134,12 @@ static int explain(tool *t, const struct roots *r, const char *arg)
     const char *format = t->value[OPT_JSON] ? "json" : t->value[OPT_VERBOSE] ? "full" : "text";
     bool chosen = t->value[OPT_ROOT] || !r->count, own = is_root(r, tier_admin_root(t->admin));
     const char *root = NULL;
-    int rc = tier_admin_path(t->admin, arg, path, sizeof path);
+    int rc = tool_key_path(t, arg, path, sizeof path);
     if (!rc && !chosen) {
         absolute(t, path, file, sizeof file);
         root = own && below(file, tier_admin_root(t->admin)) ? NULL : root_above(r, file);
         rc = root ? tier_admin_look_below(t->admin, root) : 0;
-        rc = rc ? rc : tier_admin_path(t->admin, arg, path, sizeof path);
+        rc = rc ? rc : tool_key_path(t, arg, path, sizeof path);
     }
     bool as_file = chosen || own || root;
     if (!rc)

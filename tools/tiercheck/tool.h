@@ -91,6 +91,9 @@ bool tool_bytes(tool *t, int option, uint64_t *n);
 bool tool_duration(tool *t, int option, int64_t *ms);
 bool tool_read_duration(const char *text, int64_t *ms);
 const char *tool_nearest(const char *word, const char *const *known, size_t n); /* NULL: none is near */
+/* paths.c: PATH as the system knows it, below -C where that is given, ".." resolved; as a key path. */
+bool tool_os_path(tool *t, const char *arg, char *buf, size_t size); /* false: too long */
+int tool_key_path(tool *t, const char *arg, char *buf, size_t size);
 /* help.c: to the waiting output */
 void tool_help(tool *t, int command); /* -1: of the tool */
 
