@@ -169,6 +169,46 @@ static void name_text(struct tier__tell *t, const struct tier__name_record *n, s
     tier__buf_fini(&record);
 }
 
+/* The error that the value of a result stands for, if its request's record has it still. */
+static bool error_text(struct tier__tell *t, const struct tier__name_record *n, const tier_digest *value,
+                       struct tier__buf *b)
+{
+    struct tier__request_record q;
+    struct tier__variant_record d;
+    struct tier__buf record;
+    bool found = false;
+    if (n->kind != TIER__K_RESULT)
+        return false;
+    tier__buf_init(&record, t->a->base);
+    bool ok = tier__store_get(t->a->store, NULL, TIER__VARIANT, n->name, n->name_size, &record) == 0;
+    struct tier__reader r = tier__reader_of(record.data, record.size);
+    ok = ok && tier__get_node(&r, &q);
+    for (uint8_t left = ok ? tier__read_u8(&r) : 0; left && !found && tier__get_variant(&r, &d); left--)
+        found = d.rc && tier__digest_equal(&d.hash, value);
+    if (found && d.text_size)
+        tier__buf_put(b, d.text, d.text_size);
+    else if (found)
+        tier__buf_printf(b, "%s", tier_strerror(d.rc));
+    tier__buf_fini(&record);
+    return found;
+}
+
+/* As text an error is not to be taken for an answer. */
+static void value_text(struct tier__tell *t, const struct tier__name_record *n, const tier_digest *value,
+                       struct tier__buf *b)
+{
+    struct tier__buf why;
+    tier__digest_text(value, b);
+    tier__buf_init(&why, t->a->base);
+    if (!t->json && error_text(t, n, value, &why)) {
+        tier__buf_show(&why, 0);
+        tier__buf_printf(b, ", a remembered error: ");
+        tier__buf_put(b, why.data, why.size);
+        b->failed |= why.failed;
+    }
+    tier__buf_fini(&why);
+}
+
 struct edge_list { /* as text: those that changed come first; of each so many as may be shown */
     struct tier__buf changed, others;
     uint64_t changed_shown, others_shown, differ, unknown;
@@ -189,19 +229,24 @@ static void tell_edge(struct tier__tell *t, struct edge_list *l, uint32_t id, ui
     else
         tier__buf_printf(&label, "name %u, which is not there", id);
     if (valued) {
-        tier__digest_text(&then, &was);
+        value_text(t, &n, &then, &was);
     } else {
         tier__buf_printf(&was, "a value that is no longer kept");
     }
     bool known = valued && value_now(t, &n, &now);
     bool same = known && tier__digest_equal(&now, &then);
     if (known)
-        tier__digest_text(&now, &is);
+        value_text(t, &n, &now, &is);
     if (t->json) {
         tier__buf_printf(&t->out, "%s{\"name\":", first ? "" : ",");
         tier__json_string(&t->out, label.data, label.size);
         tier__buf_printf(&t->out, ",\"value\":");
         tier__json_string(&t->out, was.data, was.size);
+        tier__buf_clear(&was);
+        if (valued && error_text(t, &n, &then, &was)) {
+            tier__buf_printf(&t->out, ",\"error\":");
+            tier__json_string(&t->out, was.data, was.size);
+        }
         if (known) {
             tier__buf_printf(&t->out, ",\"now\":");
             tier__json_string(&t->out, is.data, is.size);

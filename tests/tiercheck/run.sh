@@ -627,6 +627,18 @@ run 8 -d cache explain elsewhere/a.h
 err "below the root $work/above; programs that keep results here had .*/src"
 cd "$work/tree" || exit 1
 
+# ---- errors are remembered, and said to be that
+run 0 -d "$work/cache" stats
+no_out '^failed: '
+echo 'no database' >"$work/above/src/compile_commands.json"
+"$lint" -C "$work/above/src" -p "$work/above/src/compile_commands.json" -d "$work/errors" --no-system "$work/above/src" \
+    >"$work/out" 2>"$work/err"
+run 0 -d "$work/errors" stats
+out '^compdb  *1  *0  *1  *1 '
+out '^failed: variants that are a remembered error, as that a file is not there'
+run 0 -q -d "$work/errors" stats
+no_out '^failed: '
+
 # ---- two programs' requests that read the same: what differs is told
 for rules in all unused-include; do
     "$lint" -d "$work/twins" --no-system --disable=all --enable=$rules . >/dev/null 2>&1

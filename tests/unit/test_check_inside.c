@@ -60,6 +60,67 @@ static void test_explain(void **state)
     tier_admin_close(&a);
 }
 
+static int build_part(tier_session *s, const tier_query *q, tier_out *out, void *user)
+{
+    tier_value v;
+    (void)user;
+    int rc = tier_file(s, q->path, &v);
+    return rc ? rc : tier_out_bytes(out, v.data, v.size);
+}
+
+/* The file, and another one if that is there. */
+static int build_whole(tier_session *s, const tier_query *q, tier_out *out, void *user)
+{
+    tier_query part = {.type = *(const tier_type **)user, .path = "absent.txt"};
+    tier_value v;
+    int rc = tier_get(s, &part, &v);
+    if (rc == TIER_EABSENT)
+        rc = tier_file(s, q->path, &v);
+    return rc ? rc : tier_out_bytes(out, v.data, v.size);
+}
+
+/* The value hash of an error looks like that of an answer. */
+static void test_remembered_error(void **state)
+{
+    struct bench *b = *state;
+    struct said s = {.size = 0};
+    tier_options o = TIER_INIT(tier_options);
+    tier_root root = {"", b->root};
+    const tier_type *part, *whole;
+    tier_type_def d = TIER_INIT(tier_type_def), e = TIER_INIT(tier_type_def);
+    tier_cache *c;
+    tier_session *session;
+    tier_value v;
+    o.app = "test";
+    o.dir = b->cache;
+    o.roots = &root;
+    o.root_count = 1;
+    d.name = "part";
+    d.tier = TIER_TREE;
+    d.build = build_part;
+    e.name = "whole";
+    e.tier = TIER_DELTA;
+    e.build = build_whole;
+    e.user = &part;
+    assert_int_equal(tier_open(&o, &c), 0);
+    assert_int_equal(tier_define(c, &d, &part), 0);
+    assert_int_equal(tier_define(c, &e, &whole), 0);
+    assert_int_equal(tier_begin(c, NULL, &session), 0);
+    tier_query q = {.type = whole, .path = "c.txt"};
+    assert_int_equal(tier_get(session, &q, &v), 0);
+    tier_end(&session);
+    assert_int_equal(tier_close(&c), 0);
+
+    tier_admin *a = bench_admin(b);
+    assert_int_equal(tier_explain_path(a, "c.txt", "text", take, &s), 0);
+    assert_true(has(&s, "= result of part(absent.txt): "));
+    assert_true(has(&s, ", a remembered error: cannot read absent.txt: it is not there\n"));
+    s.size = 0;
+    assert_int_equal(tier_explain_path(a, "c.txt", "json", take, &s), 0);
+    assert_true(has(&s, "\"error\":\"cannot read absent.txt: it is not there\",\"now\":"));
+    tier_admin_close(&a);
+}
+
 static void take_root(void *user, const char *root)
 {
     struct said *s = user;
@@ -354,6 +415,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_explain, bench_open, bench_close),
+        cmocka_unit_test_setup_teardown(test_remembered_error, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_roots, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_inspect, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_figures_and_prune, bench_open, bench_close),

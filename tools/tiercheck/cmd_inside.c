@@ -16,7 +16,7 @@ struct figures {
     char *text[2]; /* tables, types: gathered, as what comes last is told first */
     size_t size[2];
     double file, size_on_disk, limit, values, blobs, bytes;
-    uint64_t records, variants, husks, types;
+    uint64_t records, variants, husks, types, failures;
 };
 
 static void gather(struct figures *g, int which, const char *format, ...)
@@ -71,6 +71,7 @@ static void on_type(struct figures *g, const tier_figure *f)
     g->values += (double)f->bytes;
     g->variants += f->variants;
     g->husks += f->husks;
+    g->failures += f->failures;
     if (g->t->value[OPT_JSON]) {
         gather(g, 1, "%s{", g->size[1] ? "," : "");
         json_name(g, 1, "name", f->name);
@@ -145,6 +146,10 @@ static void stats_text(struct figures *g, const char *profile, const char *origi
     if (g->types)
         out_printf(t, "\n%-12s %10s %14s %10s %8s %10s  %s\n%s", "type", "requests", "value bytes",
                    "variants", "failed", "cost ms", "program", g->text[1]);
+    if (g->failures && !t->value[OPT_QUIET])
+        out_text(t,
+                 "failed: variants that are a remembered error, as that a file is not there. They answer as\n"
+                 "any other, and are computed again when what they read changes.\n");
     if (!t->value[OPT_QUIET])
         out_printf(t, "\nhint: %s\n", hint(g));
 }
