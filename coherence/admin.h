@@ -51,7 +51,7 @@ void tier__json_text(struct tier__buf *b, const char *text);
 void tier__digest_text(const tier_digest *d,
                        struct tier__buf *b); /* an observed value: "absent", 16 digits */
 void tier__hex(const void *data, size_t size, struct tier__buf *b);
-/* "outline(src/a.c)" */
+/* "outline(src/a.c)"; type "", where it is not known: "a request for src/a.c" */
 void tier__request_text(const struct tier__request *q, const char *type, struct tier__buf *b);
 /* tree:9f86d081_2c26b46b68ffc68f */
 void tier__short_key(int tier, const char *path, const tier_digest *content, struct tier__buf *b);
@@ -59,6 +59,7 @@ void tier__when_text(int64_t ms, struct tier__buf *b);  /* UTC */
 void tier__bytes_text(uint64_t n, struct tier__buf *b); /* "1.5 MiB" */
 
 /* ---- admin_names.c: dependency names ---- */
+struct tier__at;
 struct tier__name_entry {
     uint32_t id;
     bool doomed; /* repair deletes it: what refers to it goes first */
@@ -81,6 +82,9 @@ uint64_t tier__name_stable(const struct tier__name_record *n);
 uint64_t tier__edge_sum_add(uint64_t sum, uint64_t stable, const void *value); /* as load.c does */
 /* "content of a/b.h" */
 void tier__name_text(const struct tier__name_record *n, struct tier__buf *b);
+/* With the type of a result, which is in its request's record; false: that is not there any more. */
+bool tier__name_text_at(tier_admin *a, const struct tier__at *at, const struct tier__name_record *n,
+                        struct tier__buf *b);
 uint32_t tier__id_of_key(const void *key, size_t size); /* 0: no key of a name */
 
 /* Whether the value has a record of its own: small ones lie in their variant's. */

@@ -122,3 +122,26 @@ void tier__name_text(const struct tier__name_record *n, struct tier__buf *b)
         tier__buf_printf(b, " by ");
     tier__buf_put(b, n->name, n->name_size);
 }
+
+bool tier__name_text_at(tier_admin *a, const struct tier__at *at, const struct tier__name_record *n,
+                        struct tier__buf *b)
+{
+    struct tier__request_record q;
+    struct tier__buf record;
+    if (n->kind != TIER__K_RESULT) {
+        tier__name_text(n, b);
+        return true;
+    }
+    tier__buf_init(&record, a->base);
+    bool ok = tier__at_get(at, TIER__VARIANT, n->name, n->name_size, &record) == 0;
+    struct tier__reader r = tier__reader_of(record.data, record.size);
+    ok = ok && tier__get_node(&r, &q);
+    if (ok) {
+        tier__buf_printf(b, "result of ");
+        tier__request_text(&q.request, q.type, b);
+    } else {
+        tier__name_text(n, b);
+    }
+    tier__buf_fini(&record);
+    return ok;
+}

@@ -150,23 +150,9 @@ static bool holds_now(struct tier__tell *t, const struct tier__variant_record *d
 /* ---- dependencies ---- */
 static void name_text(struct tier__tell *t, const struct tier__name_record *n, struct tier__buf *b)
 {
-    struct tier__request_record q;
-    struct tier__buf record;
-    if (n->kind != TIER__K_RESULT) {
-        tier__name_text(n, b);
-        return;
-    }
-    tier__buf_init(&record, t->a->base); /* the type's name is in the request's own record */
-    bool ok = tier__store_get(t->a->store, NULL, TIER__VARIANT, n->name, n->name_size, &record) == 0;
-    struct tier__reader r = tier__reader_of(record.data, record.size);
-    if (ok && tier__get_node(&r, &q)) {
-        tier__buf_printf(b, "result of ");
-        tier__request_text(&q.request, q.type, b);
-    } else {
-        tier__name_text(n, b);
+    struct tier__at at = {.store = t->a->store};
+    if (!tier__name_text_at(t->a, &at, n, b))
         tier__buf_printf(b, ", not remembered any more");
-    }
-    tier__buf_fini(&record);
 }
 
 /* The error that the value of a result stands for, if its request's record has it still. */

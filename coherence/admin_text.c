@@ -70,7 +70,11 @@ static void text_of(const void *data, size_t size, struct tier__buf *b)
 
 void tier__request_text(const struct tier__request *q, const char *type, struct tier__buf *b)
 {
-    tier__buf_printf(b, "%s(", type);
+    bool something = q->has_path || q->content || q->has_args;
+    if (*type)
+        tier__buf_printf(b, "%s(", type);
+    else
+        tier__buf_printf(b, something ? "a request for " : "a request");
     if (q->has_path)
         tier__buf_printf(b, "%s", *q->path ? q->path : ".");
     if (q->content) {
@@ -80,7 +84,7 @@ void tier__request_text(const struct tier__request *q, const char *type, struct 
         tier__buf_printf(b, "%s", q->has_path ? ", " : "");
         text_of(q->args, q->args_size, b);
     }
-    tier__buf_printf(b, ")");
+    tier__buf_printf(b, *type ? ")" : "");
 }
 
 void tier__short_key(int tier, const char *path, const tier_digest *content, struct tier__buf *b)

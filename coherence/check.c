@@ -75,7 +75,7 @@ static void tell_aside(void *user, const char *name, uint64_t bytes, const char 
     char detail[160];
     if (other)
         return;
-    snprintf(detail, sizeof detail, "%.1f KiB; 'tiercheck prune' deletes it", (double)bytes / 1024);
+    snprintf(detail, sizeof detail, "%.1f KiB", (double)bytes / 1024);
     tier__check_tell(k, tier__problem_of("store-quarantined"), name, detail, false);
 }
 

@@ -80,10 +80,20 @@ static bool name_sane(const struct tier__name_record *n)
     }
 }
 
+static void name_where(struct tier__check *k, uint32_t id, const struct tier__name_record *n,
+                       struct tier__verdict *v)
+{
+    struct tier__buf text;
+    tier__buf_init(&text, k->a->base);
+    tier__name_text_at(k->a, &k->at, n, &text);
+    if (!text.failed)
+        snprintf(v->where, sizeof v->where, "name %u: %s", id, (char *)text.data);
+    tier__buf_fini(&text);
+}
+
 void tier__judge_name(struct tier__check *k, const void *data, size_t size, struct tier__verdict *v)
 {
     struct tier__name_record n, other;
-    struct tier__buf text;
     tier_digest key;
     bool doomed;
     uint32_t id = tier__id_of_key(v->key, v->key_size);
@@ -92,11 +102,6 @@ void tier__judge_name(struct tier__check *k, const void *data, size_t size, stru
         tier__blame(v, "name-record", -1, "%zu bytes", size);
         return;
     }
-    tier__buf_init(&text, k->a->base);
-    tier__name_text(&n, &text);
-    if (!text.failed)
-        snprintf(v->where, sizeof v->where, "name %u: %s", id, (char *)text.data);
-    tier__buf_fini(&text);
     tier__name_key(&n, &key);
     uint32_t listed = listed_id(k, &key);
     if (listed == 0) {
@@ -107,6 +112,8 @@ void tier__judge_name(struct tier__check *k, const void *data, size_t size, stru
         if (tier__digest_equal(&key, &theirs)) /* else the row of ids is wrong, and says so itself */
             tier__blame(v, "name-twice", -1, "the other id is %u", listed);
     }
+    if (v->count)
+        name_where(k, id, &n, v);
 }
 
 void tier__judge_id(struct tier__check *k, const void *data, size_t size, struct tier__verdict *v)

@@ -61,7 +61,8 @@
       "deletes the record")                                                                                  \
     X(STORE_CHUNK_ORPHAN, "store-chunk-orphan", DAMAGE, "a part of a large value that is not there",         \
       "deletes the record")                                                                                  \
-    X(STORE_QUARANTINED, "store-quarantined", NOTICE, "a store that was moved aside is kept",                \
+    X(STORE_QUARANTINED, "store-quarantined", NOTICE,                                                        \
+      "a store that was moved aside is kept: 'tiercheck prune' deletes it",                                  \
       "nothing: when the next is moved aside all but the newest two go; 'tiercheck prune' deletes all")      \
     X(STORE_UNCLEAN, "store-unclean", NOTICE, "the store was not closed by the last program that used it",   \
       "nothing: the next program to open it checks it first")

@@ -557,6 +557,9 @@ d="-d $work/cache"
     # ---- prune
     run 0 $d -v check
     out '^notice store-quarantined: bad-.*'
+    out "^  what:   a store that was moved aside is kept: 'tiercheck prune' deletes it ([0-9.]* KiB)$"
+    run 0 $d check
+    out "^notice store-quarantined: .* is kept: 'tiercheck prune' deletes it ([0-9]* of these)$"
     run 0 $d --json check
     json "any(p['repair'].endswith(\"when the next is moved aside all but the newest two go; 'tiercheck prune' deletes all\") for p in d['problems'])"
     run 0 $d -n prune

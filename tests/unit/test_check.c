@@ -2,6 +2,7 @@
 /* Every problem that records can have among each other: a sound store, one thing broken, found and nothing
  * else, repaired, not found again, and the answers right as ever. */
 #include "tests/unit/check_util.h"
+#include "coherence/admin.h"
 #include "coherence/closure.h"
 
 /* ---- the ways to break it ---- */
@@ -294,6 +295,54 @@ static const struct damage damages[] = {
     {"closure-record", break_closure, 0, false},
 };
 
+static bool is_result_name(const void *key, size_t key_size, const void *data, size_t size)
+{
+    struct tier__name_record n;
+    (void)key;
+    (void)key_size;
+    return tier__get_name(data, size, &n) && n.kind == TIER__K_RESULT && n.request.has_path;
+}
+
+static void take_where(void *user, const tier_problem *p)
+{
+    if (strcmp(p->code, "name-unlisted") == 0)
+        snprintf(user, 256, "%s", strstr(p->where, ": "));
+}
+
+static void where_unlisted(struct bench *b, char where[256])
+{
+    tier_check_options o = TIER_INIT(tier_check_options);
+    tier_check_report r = TIER_INIT(tier_check_report);
+    tier_admin *a = bench_admin(b);
+    o.user = where;
+    o.found = take_where;
+    assert_int_equal(tier_check(a, &o, &r), 0);
+    tier_admin_close(&a);
+}
+
+/* The name of a result is told with its type, while the request's own record is there to say it. */
+static void test_where(void **state)
+{
+    struct bench *b = *state;
+    struct tier__buf key, data;
+    struct tier__name_record n;
+    tier_digest name;
+    char where[256] = "", want[256];
+    assert_true(bench_find(b, TIER__NAME, is_result_name, &key, &data));
+    assert_true(tier__get_name(data.data, data.size, &n));
+    tier__name_key(&n, &name);
+    bench_del(b, TIER__ID, name.byte, sizeof name.byte);
+    where_unlisted(b, where);
+    snprintf(want, sizeof want, ": result of words(%s)", n.request.path);
+    assert_string_equal(where, want);
+    bench_del(b, TIER__VARIANT, n.name, n.name_size);
+    where_unlisted(b, where);
+    snprintf(want, sizeof want, ": result of a request for %s", n.request.path);
+    assert_string_equal(where, want);
+    tier__buf_fini(&key);
+    tier__buf_fini(&data);
+}
+
 static void test_damage(void **state)
 {
     struct bench *b = *state;
@@ -474,6 +523,7 @@ static void test_frame_and_gate(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_where, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_damage, bench_open, bench_close),
         cmocka_unit_test(test_codes),
         cmocka_unit_test_setup_teardown(test_husk, bench_open, bench_close),
