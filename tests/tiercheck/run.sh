@@ -95,8 +95,31 @@ run 0 --version
 out '^tiercheck [0-9]'
 run 16
 err 'no command'
+run 0 --help
+cp "$work/out" "$work/first"
+for words in help '--json help' 'help help'; do
+    # shellcheck disable=SC2086
+    run 0 $words
+    cmp -s "$work/first" "$work/out"
+    ok "'$words' is --help"
+done
+run 0 help prune
+out '^usage: tiercheck prune'
+run 16 help chekc
+err "unknown command 'chekc'; did you mean 'check'"
 run 16 chekc
 err "did you mean 'check'"
+for pair in stat:stats wark:warm exlpain:explain repiar:repair; do
+    run 16 "${pair%:*}"
+    err "did you mean '${pair#*:}'"
+done
+for words in 'foo' 'x' 'hack' 'check --foo' 'check --fix' 'check --color' '--root1x2 check'; do
+    # shellcheck disable=SC2086
+    run 16 $words
+    err 'unknown'
+    ! grep -q 'did you mean' "$work/err"
+    ok "no word is near to '$words'"
+done
 run 16 check --reed-data
 err "did you mean '--read-data'"
 run 16 stats --read-data

@@ -40,22 +40,26 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* Levenshtein's distance of words shorter than 40. */
+/* How many letters are wrong, missing, too many or changed with the next one, of words shorter than 40. */
 static size_t distance(const char *a, const char *b)
 {
-    size_t row[40], n = strlen(b);
-    if (n >= sizeof row / sizeof *row)
+    size_t rows[3][40], n = strlen(b);
+    size_t *before = rows[0], *row = rows[1], *next = rows[2];
+    if (n >= sizeof *rows / sizeof **rows)
         return n;
     for (size_t j = 0; j <= n; j++)
         row[j] = j;
     for (size_t i = 0; a[i]; i++) {
-        size_t corner = row[0];
-        row[0] = i + 1;
+        next[0] = i + 1;
         for (size_t j = 0; j < n; j++) {
-            size_t keep = row[j + 1];
-            row[j + 1] = least(least(row[j + 1], row[j]) + 1, corner + (a[i] != b[j]));
-            corner = keep;
+            next[j + 1] = least(least(row[j + 1], next[j]) + 1, row[j] + (a[i] != b[j]));
+            if (i && j && a[i] == b[j - 1] && a[i - 1] == b[j])
+                next[j + 1] = least(next[j + 1], before[j - 1] + 1);
         }
+        size_t *free_row = before;
+        before = row;
+        row = next;
+        next = free_row;
     }
     return row[n];
 }
@@ -63,7 +67,7 @@ static size_t distance(const char *a, const char *b)
 const char *tool_nearest(const char *word, const char *const *known, size_t n)
 {
     const char *near = NULL;
-    size_t best = 4; /* farther is not a slip of the fingers */
+    size_t best = least(strlen(word) / 3, 2) + 1; /* farther is not a slip of the fingers */
     for (size_t i = 0; i < n; i++) {
         size_t far = distance(word, known[i]);
         if (strlen(word) > 2 && strncmp(word, known[i], strlen(word)) == 0)
@@ -226,7 +230,9 @@ bool tool_parse(tool *t, int argc, char **argv, int *status)
             *status = parse_option(t, argv, argc, &i);
         } else if (t->command < 0) {
             t->command = find_command(argv[i]);
-            if (t->command < 0)
+            if (!words_only && strcmp(argv[i], "help") == 0)
+                t->value[OPT_HELP] = "";
+            else if (t->command < 0)
                 *status = unknown_command(t, argv[i]);
         } else {
             t->args[t->arg_count++] = argv[i];
