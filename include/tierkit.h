@@ -80,7 +80,8 @@ enum { TIER_FILE = 1, TIER_TREE = 2, TIER_DELTA = 3, TIER_STREAM = 4 }; /* the t
 
 enum {
     TIER_HIT = 1,  /* already known to be true in this view */
-    TIER_VERIFIED, /* its recorded dependencies were compared with the view: all equal, nothing ran */
+    TIER_VERIFIED, /* its recorded dependencies were compared with the view: all equal, nothing ran; but of
+                      verify.sample (1 in 1000 in dev) the build runs again, to be compared: audit.checked */
     TIER_LOADED,   /* as VERIFIED, and the bytes came from disk */
     TIER_BUILT,    /* the build ran, or the file was read */
     TIER_STALE     /* an old answer, or made of one: only in a session begun with TIER_MAY_BE_STALE */
@@ -88,12 +89,12 @@ enum {
 
 typedef struct tier_value { /* fixed for the life of the soname */
     const void *data;       /* bytes, aligned to 16, data[size] == 0; NULL where there is only an object */
-    size_t size;
-    const void *object;   /* live object, shared by threads: read only; NULL where there are only bytes */
-    tier_digest hash;     /* value hash: equal hash, equal answer; set for TIER_EBUILD too */
-    uint32_t from;        /* TIER_HIT... */
-    uint32_t age_ms;      /* of a stale value: since it was last known to be true; else 0 */
-    void *pin, *reserved; /* the library's */
+    size_t size;            /* 0, too, where a build wrote nothing */
+    const void *object;     /* live object, shared by threads: read only; NULL where there are only bytes */
+    tier_digest hash;       /* value hash: equal hash, equal answer; set for TIER_EBUILD too */
+    uint32_t from;          /* TIER_HIT... */
+    uint32_t age_ms;        /* of a stale value: since it was last known to be true; else 0 */
+    void *pin, *reserved;   /* the library's */
 } tier_value;
 
 typedef struct tier_query { /* what is asked for: a type, and a path and/or argument bytes */
@@ -125,7 +126,8 @@ enum { TIER_LOG_ERROR = 1, TIER_LOG_WARNING, TIER_LOG_NOTICE, TIER_LOG_DEBUG };
 typedef struct tier_options { /* * */
     size_t struct_size;
     const char *app;         /* required: keeps your types apart from other programs' on the same store */
-    const char *app_version; /* NULL: the digest of the ELF object that holds each type's build */
+    const char *app_version; /* NULL: the digest of the ELF object that holds each type's build, so that a
+                                program that was linked again computes everything anew */
     const char *dir;         /* cache directory; NULL: $TIERKIT_DIR, else $XDG_CACHE_HOME/tierkit, else
                                 ~/.cache/tierkit; "": memory only */
     const char *profile; /* dev, ci, production; NULL: $TIERKIT_PROFILE, tierkit.ini, ci if $CI, else dev */
@@ -141,8 +143,8 @@ typedef struct tier_options { /* * */
 } tier_options;
 
 /* Opens a cache. Fails with TIER_EINVAL (app missing, root not a directory, unknown flag, profile or
- * setting; the log says which) and TIER_ENOMEM only; any other trouble gives a working *c, at worst without
- * memory, and tier_cache_detail says why. */
+ * setting; the log says which, but where o is not of TIER_INIT, and has no log) and TIER_ENOMEM only; any
+ * other trouble gives a working *c, at worst without memory, and tier_cache_detail says why. */
 int tier_open(const tier_options *o, tier_cache **c);
 /* Commits what waits, closes, frees, sets *c to NULL. TIER_EBUSY: live sessions or detached values, named
  * in tier_cache_detail; nothing is closed then. *c may be NULL. */
@@ -255,10 +257,10 @@ typedef struct tier_stat_info {
 int tier_stat_fields(tier_session *s, const char *path, uint32_t fields, tier_stat_info *info);
 /* Where the path leads, as a key path; depends on every link passed. */
 int tier_realpath(tier_session *s, const char *path, tier_value *v);
-/* Records: paths (dir joined with what matched) of files and directories whose part below dir matches glob,
- * in byte order. *, ? and [] do not cross '/', a component of two stars stands for any directories, and names
- * that begin with '.' match only where the glob says so. Symbolic links to directories are listed, not
- * entered. TIER_EABSENT, TIER_EKIND. */
+/* Records: paths (dir joined with what matched; "" is the root) of files and directories whose part below dir
+ * matches glob, in byte order. *, ? and [] do not cross '/', a component of two stars stands for any
+ * directories, and names that begin with '.' match only where the glob says so. Symbolic links to directories
+ * are listed, not entered. TIER_EABSENT, TIER_EKIND. */
 int tier_list(tier_session *s, const char *dir, const char *glob, tier_value *v);
 int tier_env(tier_session *s, const char *name,
              tier_value *v); /* environment variable; TIER_EABSENT when unset */
