@@ -1,10 +1,9 @@
 /* append.c - see append.h. */
 #include "tiers/append.h"
+#include "tiers/shield.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 int tier__append_open(const char *path, int *out)
@@ -22,17 +21,12 @@ int tier__append_open(const char *path, int *out)
     return TIER_OK;
 }
 
-/* A write beyond RLIMIT_FSIZE raises SIGXFSZ, whose default ends the host: it is blocked for the write, and
- * one that came of it is taken away. */
 bool tier__append(int fd, const void *data, size_t size)
 {
     const unsigned char *at = data;
-    sigset_t xfsz, before, pending;
-    struct timespec at_once = {0, 0};
-    sigemptyset(&xfsz);
-    sigaddset(&xfsz, SIGXFSZ);
-    pthread_sigmask(SIG_BLOCK, &xfsz, &before);
+    struct tier__shield shield;
     size_t done = 0;
+    tier__shield_up(&shield);
     while (done < size) {
         ssize_t n = write(fd, at + done, size - done);
         if (n < 0 && errno == EINTR)
@@ -41,10 +35,6 @@ bool tier__append(int fd, const void *data, size_t size)
             break;
         done += (size_t)n;
     }
-    int error = errno;
-    if (!sigismember(&before, SIGXFSZ) && !sigpending(&pending) && sigismember(&pending, SIGXFSZ))
-        sigtimedwait(&xfsz, NULL, &at_once);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    errno = error;
+    tier__shield_down(&shield);
     return done == size;
 }

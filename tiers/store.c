@@ -1,9 +1,20 @@
 /* store.c - opening, closing and reading a store. See store.h. */
 #include <errno.h>
 #include <unistd.h>
+#include "tiers/shield.h"
 #include "tiers/store_parts.h"
 
 enum { WRITE_WAIT_MS = 2000, EACH_RECORDS = 256, EACH_BYTES = 1 << 20 };
+
+static int attach(struct tier__base *base, const struct tier__store_options *o, struct tier__env **env,
+                  const struct tier__why *why)
+{
+    struct tier__shield shield;
+    tier__shield_up(&shield);
+    int rc = tier__env_attach(base, o, env, why);
+    tier__shield_down(&shield);
+    return rc;
+}
 
 int tier__store_open(struct tier__base *base, const struct tier__store_options *o, tier__store **st,
                      char *why, size_t why_size)
@@ -21,7 +32,7 @@ int tier__store_open(struct tier__base *base, const struct tier__store_options *
     s->write_deadline_ms = o->write_deadline_ms > 0 ? o->write_deadline_ms : WRITE_WAIT_MS;
     int rc = tier__codec_create(base, o->compress_level, true, &s->codec);
     if (!rc)
-        rc = tier__env_attach(base, o, &s->env, &w);
+        rc = attach(base, o, &s->env, &w);
     if (!rc && why_size)
         why[0] = 0; /* a quarantine on the way was logged */
     if (rc) {

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
+#include "tiers/shield.h"
 #include "tiers/store_env.h"
 
 enum {
@@ -470,13 +471,16 @@ int tier__env_remap(struct tier__base *base, struct tier__env *env, uint64_t byt
 void tier__env_extend(struct tier__env *env)
 {
     struct stat st;
+    struct tier__shield shield;
     uint64_t need = tier__env_ask(env, tier__db_bytes);
     int fd = tier__db_fd(env->db);
     if (fstat(fd, &st) != 0)
         return;
     uint64_t size = (uint64_t)st.st_size;
+    tier__shield_up(&shield);
     if (size < need && ftruncate(fd, (off_t)need) == 0)
         size = need;
+    tier__shield_down(&shield);
     uint64_t seen = atomic_load(&env->seen);
     while (size > seen && !atomic_compare_exchange_weak(&env->seen, &seen, size))
         ;

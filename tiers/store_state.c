@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "tiers/checksum.h"
+#include "tiers/shield.h"
 #include "tiers/store_dir.h"
 
 enum { LINE = 320 }; /* within a sector of 512 bytes: written whole or not at all */
@@ -89,6 +90,7 @@ void tier__state_read(int dir, const struct tier__boot *boot, struct tier__state
 
 int tier__state_write(int dir, const struct tier__boot *boot, const struct tier__state *s, bool durable)
 {
+    struct tier__shield shield;
     char line[LINE];
     int fd;
     int n = snprintf(line, sizeof line,
@@ -103,7 +105,9 @@ int tier__state_write(int dir, const struct tier__boot *boot, const struct tier_
     line[sizeof line - 1] = '\n';
     if (tier__place_file(dir, "state", O_RDWR | O_CREAT, &fd, NULL) != TIER_OK)
         return TIER_EIO;
+    tier__shield_up(&shield);
     int rc = pwrite(fd, line, sizeof line, 0) == (ssize_t)sizeof line ? TIER_OK : TIER_EIO;
+    tier__shield_down(&shield);
     if (!rc && durable && fdatasync(fd) != 0)
         rc = TIER_EIO;
     close(fd);

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 #include "tiers/checksum.h"
+#include "tiers/shield.h"
 #include "tiers/store_parts.h"
 #include "tiers/strikes.h"
 
@@ -89,13 +90,16 @@ static bool counts_begin(tier__store *st)
 static void counts_end(tier__store *st, bool write)
 {
     struct tier__strikes *k = st->strikes;
+    struct tier__shield shield;
     bool any = false;
     for (int i = 0; i < COUNTS; i++) {
         k->count[i].sum = count_sum(&k->count[i]);
         any |= k->count[i].strikes > 0;
     }
+    tier__shield_up(&shield);
     if (write && pwrite(k->fd, k->count, sizeof k->count, 0) != sizeof k->count)
         any = false; /* not to be had: it does not count */
+    tier__shield_down(&shield);
     atomic_store(&k->any, any);
     tier__lock_take(st->lease_fd, TIER__LOCK_STRIKES, F_UNLCK, 0);
     pthread_mutex_unlock(&k->mutex);

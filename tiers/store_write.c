@@ -5,10 +5,9 @@
  * taken at the first get (from then on nobody else commits, what was read stays true until the commit) or at
  * the commit, whichever comes first. */
 #include <fcntl.h>
-#include <signal.h>
-#include <time.h>
 #include <unistd.h>
 #include "tiers/checksum.h"
+#include "tiers/shield.h"
 #include "tiers/store_parts.h"
 
 enum {
@@ -426,24 +425,12 @@ static int apply_all(tier__write *w)
     return rc ? rc : TIER_EIO;
 }
 
-/* A write beyond RLIMIT_FSIZE raises SIGXFSZ, whose default ends the host: blocked here, where the write is
- * our own, and taken back where it came meanwhile. */
 static int apply_shielded(tier__write *w)
 {
-    sigset_t xfsz, old, before, after;
-    sigemptyset(&xfsz);
-    sigaddset(&xfsz, SIGXFSZ);
-    sigemptyset(&before);
-    sigpending(&before);
-    pthread_sigmask(SIG_BLOCK, &xfsz, &old);
+    struct tier__shield shield;
+    tier__shield_up(&shield);
     int rc = apply_all(w);
-    sigemptyset(&after);
-    sigpending(&after);
-    if (sigismember(&after, SIGXFSZ) && !sigismember(&before, SIGXFSZ)) {
-        struct timespec none = {0, 0};
-        sigtimedwait(&xfsz, NULL, &none);
-    }
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    tier__shield_down(&shield);
     return rc;
 }
 

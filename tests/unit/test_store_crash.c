@@ -298,6 +298,31 @@ static void test_file_size_limit(void **state)
     assert_int_equal(p->warnings, 0); /* in this process: nothing was found damaged */
 }
 
+/* Whatever an open, a first commit and a close write first. */
+static void test_file_size_limit_at_open(void **state)
+{
+    struct place *p = *state;
+    for (rlim_t most = 0; most < 200000; most = most * 2 + 50) {
+        pid_t child = fork();
+        if (child == 0) {
+            struct rlimit limit = {most, most};
+            tier__store *st = NULL;
+            struct tier__store_options o = {.dir = p->dir, .max_bytes = 64 << 20};
+            setrlimit(RLIMIT_FSIZE, &limit);
+            signal(SIGXFSZ, SIG_DFL); /* would end it */
+            if (tier__store_open(&p->base, &o, &st, NULL, 0) == TIER_OK)
+                try_put(st, 1);
+            tier__store_close(&st);
+            sigset_t pending;
+            _exit(sigpending(&pending) || sigismember(&pending, SIGXFSZ));
+        }
+        assert_int_equal(util_wait(child, 60), 0);
+    }
+    tier__store *st = util_open(p, TIER__SYNC_NONE);
+    assert_int_equal(try_put(st, 1), TIER_OK);
+    tier__store_close(&st);
+}
+
 static void test_full_disk(void **state)
 {
     struct place *p = *state;
@@ -490,6 +515,7 @@ int main(void)
         T(test_stale_reader),
         T(test_fork),
         T(test_file_size_limit),
+        T(test_file_size_limit_at_open),
         T(test_full_disk),
         T(test_other_boot),
         T(test_quarantine_keeps_two),

@@ -1,6 +1,7 @@
 /* Builds that kill their process: counted, and refused after three in a row; what ends well, or was killed
  * here and there, is not. Every death is a real one. */
 #include "tests/unit/process.h"
+#include <sys/resource.h>
 
 enum { END_ABORT, END_EXIT, END_KILL, END_SEGV, END_WAIT /* to be killed */ };
 
@@ -340,21 +341,35 @@ static void test_damaged_counts(void **state)
     assert_int_equal(ask(w, 1, NULL, "x", text), 0);
 }
 
+/* A host that may write nothing any more ends a build that had strikes: to forgive it is no reason to die. */
+static void test_file_size_limit(void **state)
+{
+    const struct world *w = *state;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(run(w, "x", 'x', END_ABORT), 1000 + SIGABRT);
+    pid_t child = fork();
+    if (child == 0) {
+        struct crash k = {.bad = 0};
+        struct rlimit none = {0, 0};
+        begin_in_child(&k, w, NULL);
+        const tier_type *t = crash_type(&k, "crash", 1, build_crash);
+        if (world_get(&k.w, t, "a") || setrlimit(RLIMIT_FSIZE, &none))
+            _exit(1);
+        world_exit(world_get(&k.w, t, "x") ? 2 : 0);
+    }
+    assert_int_equal(world_wait(child), 0);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_a_type_that_always_dies),
-        T(test_one_bad_request),
-        T(test_killed_by_chance),
-        T(test_killed_together),
-        T(test_two_deaths_are_too_few),
-        T(test_deaths_elsewhere),
-        T(test_ends_in_other_processes),
-        T(test_nested_builds),
-        T(test_forked_children),
-        T(test_damaged_counts),
-        T(test_one_request_says_nothing_of_others),
+        T(test_a_type_that_always_dies), T(test_one_bad_request),
+        T(test_killed_by_chance),        T(test_killed_together),
+        T(test_two_deaths_are_too_few),  T(test_deaths_elsewhere),
+        T(test_ends_in_other_processes), T(test_nested_builds),
+        T(test_forked_children),         T(test_damaged_counts),
+        T(test_file_size_limit),         T(test_one_request_says_nothing_of_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
