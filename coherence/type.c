@@ -188,8 +188,7 @@ int tier_define(tier_cache *c, const tier_type_def *def, const tier_type **type)
         if (other)
             tier__log(&c->base, TIER_LOG_ERROR,
                       "tier_define %s: a type of this name, version and config is defined already, with "
-                      "another %s: "
-                      "both would share one answer; give it a name of its own, or undefine the first",
+                      "another %s: both would share one answer; give it a name of its own",
                       t->name, other);
         tier__type_free(t);
         return other ? TIER_EINVAL : TIER_ENOMEM;
