@@ -477,10 +477,11 @@ void tier__env_extend(struct tier__env *env)
     if (fstat(fd, &st) != 0)
         return;
     uint64_t size = (uint64_t)st.st_size;
-    tier__shield_up(&shield);
-    if (size < need && ftruncate(fd, (off_t)need) == 0)
-        size = need;
-    tier__shield_down(&shield);
+    if (size < need) {
+        tier__shield_up(&shield);
+        size = ftruncate(fd, (off_t)need) == 0 ? need : size;
+        tier__shield_down(&shield);
+    }
     uint64_t seen = atomic_load(&env->seen);
     while (size > seen && !atomic_compare_exchange_weak(&env->seen, &seen, size))
         ;
