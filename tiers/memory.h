@@ -67,7 +67,7 @@ enum { TIER__SLAB_ENTRIES = 64, TIER__OWNER_MAX = 0x3fff };
 /* Of an entry's state, so that a hit learns with one look whether what it pinned is what it asked for. */
 enum {
     TIER__TIER = 3,           /* TIER_FILE, TIER_TREE or TIER_DELTA */
-    TIER__INDEX = 0xfc,       /* in its slab */
+    TIER__INDEX = 4,          /* times its index in the slab, of TIER__SLAB_ENTRIES */
     TIER__EXCLUSIVE = 0x100,  /* lent to one at a time: to be taken, not found; see tier__memory_take */
     TIER__APART = 0x200,      /* has a struct tier__side */
     TIER__RESIDENT = 0x400,   /* in the table */
@@ -105,7 +105,7 @@ static inline int tier__entry_tier(const tier__entry *e)
 }
 static inline unsigned tier__entry_index(const tier__entry *e)
 {
-    return (tier__entry_state(e) & TIER__INDEX) / (TIER__INDEX & -TIER__INDEX);
+    return tier__entry_state(e) / TIER__INDEX % TIER__SLAB_ENTRIES;
 }
 static inline union tier__entry_rest *tier__entry_rest(const tier__entry *e)
 {

@@ -49,10 +49,9 @@ static inline bool tier__budget_over(const struct tier__budget *b)
  * mutex: 161 by buckets, whose comparison has no branch that is hard to foresee, so that the next hit's
  * misses overlap with this one's. */
 enum { TIER__WAYS = 7 };
-struct tier__bucket {
-    _Alignas(
-        64) _Atomic uint64_t tags;     /* the first way's in the lowest byte; 0: empty, and so are the rest */
-    _Atomic uint64_t word[TIER__WAYS]; /* of an empty one: as it was */
+struct tier__bucket { /* a tag of 0: that way is empty, and so are the rest; its word is as it was */
+    _Alignas(64) _Atomic uint64_t tags; /* the first way's in the lowest byte */
+    _Atomic uint64_t word[TIER__WAYS];
 };
 struct tier__slots {
     struct tier__bucket *_Atomic bucket; /* never NULL */
@@ -190,7 +189,6 @@ struct tier__pool {
     struct tier__slab *all, *free; /* every slab; those with free headers */
     unsigned all_count, free_count;
     struct tier__run *run; /* with room for more slabs; NULL: none */
-    unsigned run_count;    /* of which it has slabs */
     tier__memory *memory;
     struct tier__base *gauge; /* where memory.bytes is counted; NULL once the memory was destroyed */
 };

@@ -146,8 +146,6 @@ static struct tier__slab *slab_new(tier__memory *m, struct tier__pool *p)
     s->padding = run ? 0 : (uint32_t)((char *)s - (char *)raw);
     s->number = number;
     s->free_bits = ALL_FREE;
-    for (unsigned i = 0; i < TIER__SLAB_ENTRIES; i++)
-        atomic_init(&s->entry[i].state, (unsigned short)(i * (TIER__INDEX & -TIER__INDEX)));
     s->all_after = p->all;
     if (p->all)
         p->all->all_before = s;
@@ -155,7 +153,6 @@ static struct tier__slab *slab_new(tier__memory *m, struct tier__pool *p)
     p->all_count++;
     link_free(p, s);
     if (run) {
-        p->run_count += !run->made;
         run->made++;
         run->empty++;
         if (run_is_full(run)) {
@@ -186,7 +183,6 @@ static void slab_free(struct tier__pool *p, struct tier__slab *s)
         for (unsigned i = 0; i < run->made; i++)
             slab_forget(p, slab_in_run(run, i));
         p->run = p->run == run ? NULL : p->run;
-        p->run_count--;
         raw = run;
     } else {
         slab_forget(p, s);
@@ -225,7 +221,7 @@ tier__entry *tier__slab_take(tier__memory *m)
         memset(&e->key, 0, sizeof e->key);
         memset((char *)e + offsetof(tier__entry, owner), 0, sizeof *e - offsetof(tier__entry, owner));
         memset(&s->rest[index], 0, sizeof s->rest[index]);
-        atomic_init(&e->state, (unsigned short)(index * (TIER__INDEX & -TIER__INDEX)));
+        atomic_init(&e->state, (unsigned short)(index * TIER__INDEX));
         /* Last: hits of who was here before may come late, and look (find.c). */
         atomic_store_explicit(&e->refs, 1, memory_order_release);
         atomic_fetch_add_explicit(&m->alive, 1, memory_order_relaxed);
@@ -292,7 +288,8 @@ uint64_t tier__memory_mapped(const tier__memory *cm)
     uint64_t runs = 0;
     for (int i = 0; i < TIER__POOLS; i++) {
         pthread_mutex_lock(&m->pool[i].lock);
-        runs += m->pool[i].run_count;
+        for (struct tier__slab *s = m->pool[i].all; s; s = s->all_after)
+            runs += s->run && s == slab_in_run(s->run, 0);
         pthread_mutex_unlock(&m->pool[i].lock);
     }
     return runs * TIER__HUGE;

@@ -65,8 +65,9 @@ tier__entry *tier__slots_find(const struct tier__slots *s, int tier, const tier_
     for (uint32_t i = tier__slot_home(bits, buckets_of(s));; i = next_of(s, i)) {
         const struct tier__bucket *b = bucket_at(s, i);
         for (tier__ways like = tier__ways_like(b, bits); like; like &= like - 1) {
-            tier__entry *e = tier__word_entry(tier__word(b, tier__first_way(like)));
-            if (tier__entry_tier(e) == tier && tier__digest_equal(&e->key, key))
+            uint64_t word = tier__word(b, tier__first_way(like));
+            tier__entry *e = tier__word_entry(word);
+            if (tier__word_has(word, bits) && tier__entry_tier(e) == tier && tier__digest_equal(&e->key, key))
                 return e;
         }
         if (!tier__bucket_full(b))
